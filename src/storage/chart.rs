@@ -2,7 +2,7 @@
 
 use super::codec::{self, CHUNK};
 use super::part_name;
-use super::read::{binary, other_parts};
+use super::parts::{binary, other_parts};
 use super::write::{holder, put};
 use crate::chart::{Chart, Files, Origin};
 use crate::cluster::Cluster;

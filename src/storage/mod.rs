@@ -8,6 +8,7 @@
 mod chart;
 #[doc(hidden)]
 pub mod codec;
+mod parts;
 mod read;
 mod remove;
 #[doc(hidden)]

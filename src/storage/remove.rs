@@ -1,6 +1,6 @@
 //! Deletes records: those beyond the history limit, or all of a release.
 
-use super::read::read_secrets;
+use super::parts::read_secrets;
 use super::summary::read_entry;
 use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, kind, record_name, sign};
 use crate::cluster::{ApiErrorKind, ApiResult, Cluster, Delete};
@@ -159,21 +159,8 @@ pub async fn is_known(cluster: &Cluster, namespace: &str, release: &str) -> ApiR
     Ok(false)
 }
 
-/// Deletes old revisions. Keeps the newest `max`, and the last deployed one regardless of its age.
-/// 0 keeps all.
-///
-/// Deletes records first, so that an interrupted deletion leaves no record without its parts. Then
-/// deletes parts and companion Secrets without a record, including those from an earlier run.
-pub async fn trim(
-    cluster: &Cluster,
-    namespace: &str,
-    release: &str,
-    history: &[Entry],
-    max: usize,
-) -> ApiResult<()> {
-    if max == 0 || history.len() <= max {
-        return Ok(());
-    }
+/// Returns the numbers of the revisions that stay, and of those that go.
+fn kept_and_dropped(history: &[Entry], max: usize) -> (BTreeSet<String>, BTreeSet<String>) {
     let deployed = history
         .iter()
         .rev()
@@ -190,7 +177,25 @@ pub async fn trim(
             .map(|(_, entry)| entry.revision().to_string())
             .collect()
     };
-    let (kept, dropped) = (names(kept), names(dropped));
+    (names(kept), names(dropped))
+}
+
+/// Deletes old revisions. Keeps the newest `max`, and the last deployed one regardless of its age.
+/// 0 keeps all.
+///
+/// Deletes records first, so that an interrupted deletion leaves no record without its parts. Then
+/// deletes parts and companion Secrets without a record, including those from an earlier run.
+pub async fn trim(
+    cluster: &Cluster,
+    namespace: &str,
+    release: &str,
+    history: &[Entry],
+    max: usize,
+) -> ApiResult<()> {
+    if max == 0 || history.len() <= max {
+        return Ok(());
+    }
+    let (kept, dropped) = kept_and_dropped(history, max);
     let label = |body: &Value, name: &str| {
         body["metadata"]["labels"][format!("{DOMAIN}/{name}")]
             .as_str()

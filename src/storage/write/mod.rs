@@ -4,7 +4,7 @@
 mod tests;
 
 use super::codec::{self, CHUNK};
-use super::read::read_secrets;
+use super::parts::read_secrets;
 use super::sign::{self, sign};
 use super::summary::{describe, labels};
 use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, part_name, record_name};
@@ -84,37 +84,19 @@ pub async fn create(
     // Reserve twice as much.
     let reserve = state.len() + 48 * record.inventory.len() + 1024;
     let parts = codec::chunks(payload, CHUNK.saturating_sub(reserve));
-    let mut writes = Vec::new();
-    for (index, part) in parts.iter().enumerate().skip(1) {
-        writes.push(holder(
-            summary,
-            "ConfigMap",
-            &part_name(&name, index + 1),
-            "part",
-            part,
-            1,
-        ));
-    }
     let secret_parts = codec::chunks(companion, CHUNK);
-    for (index, part) in secret_parts.iter().enumerate() {
-        writes.push(holder(
-            summary,
-            "Secret",
-            &part_name(&name, index + 1),
-            "secrets",
-            part,
-            secret_parts.len(),
-        ));
-    }
+    let part = |kind, of, count, (index, bytes): (usize, &&[u8])| {
+        let name = part_name(&name, index + 1);
+        holder(summary, kind, &name, of, bytes, count)
+    };
+    let others = parts.iter().enumerate().skip(1);
+    let others = others.map(|bytes| part("ConfigMap", "part", 1, bytes));
+    let secrets = secret_parts.iter().enumerate();
+    let secrets = secrets.map(|bytes| part("Secret", "secrets", secret_parts.len(), bytes));
+    let writes: Vec<Value> = others.chain(secrets).collect();
     try_join_all(writes.iter().map(|body| put(cluster, body, false))).await?;
-    let mut body = holder(
-        summary,
-        "ConfigMap",
-        &name,
-        "release",
-        parts[0],
-        parts.len(),
-    );
+    let count = parts.len();
+    let mut body = holder(summary, "ConfigMap", &name, "release", parts[0], count);
     body["binaryData"]["state"] = json!(BASE64_STANDARD.encode(state));
     let annotations = &mut body["metadata"]["annotations"];
     annotations[format!("{DOMAIN}/digest")] = json!(codec::digest(payload));
@@ -130,13 +112,8 @@ pub async fn create(
         // This may be our own record, if the request was retried because the first response was
         // lost. Then the content is the same.
         Err(error) if error.kind == ApiErrorKind::AlreadyExists => {
-            match cluster
-                .get(
-                    "v1",
-                    &ObjectKey::core("ConfigMap", summary.namespace.as_str(), name.as_str()),
-                )
-                .await?
-            {
+            let key = ObjectKey::core("ConfigMap", summary.namespace.as_str(), name.as_str());
+            match cluster.get("v1", &key).await? {
                 Some(there) if same_record(&there, &body) => Ok(written(there)),
                 _ => Err(error),
             }
