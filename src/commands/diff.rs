@@ -161,14 +161,9 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
                 install,
             };
             let outcome = preview(edge, &release, intent, stdin_in_use)?;
-            print(
-                edge,
-                &outcome.plan,
-                &outcome.masker,
-                outcome.chart_origin.as_ref(),
-                &shown,
-                status.exit_code,
-            )
+            let (plan, masker) = (&outcome.plan, &outcome.masker);
+            let chart = outcome.chart_origin.as_ref();
+            print(edge, plan, masker, chart, &shown, status.exit_code)
         }
         What::Rollback {
             release,
@@ -180,14 +175,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
                 revision: revision.filter(|revision| *revision > 0),
             };
             let outcome = preview(edge, &release, intent, false)?;
-            print(
-                edge,
-                &outcome.plan,
-                &outcome.masker,
-                None,
-                &shown,
-                status.exit_code,
-            )
+            let (plan, masker) = (&outcome.plan, &outcome.masker);
+            print(edge, plan, masker, None, &shown, status.exit_code)
         }
         What::Revision {
             release,
@@ -196,32 +185,29 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             status,
             shown,
         } => {
-            let release = ReleaseName::parse(&release)?;
-            let namespace = edge.connection.namespace_of(release.as_str())?;
-            let (before, after) = edge.read(false, async |cluster| {
-                futures::try_join!(
-                    storage::read_to_show(cluster, &namespace, release.as_str(), Some(from)),
-                    storage::read_to_show(cluster, &namespace, release.as_str(), to)
-                )
-            })?;
-            for warning in [&before, &after]
-                .into_iter()
-                .filter_map(|record| record.signature_warning())
-            {
-                edge.terminal.warn(&warning);
-            }
+            let plan = revisions(edge, &release, from, to)?;
             // Records are already masked: different masks mean that the secret changed.
             let masker = Masker::new(b"", []);
-            print(
-                edge,
-                &between(before.objects, after.objects),
-                &masker,
-                None,
-                &shown,
-                status.exit_code,
-            )
+            print(edge, &plan, &masker, None, &shown, status.exit_code)
         }
     }
+}
+
+/// Reads two revisions and compares their manifests.
+fn revisions(edge: &Edge, release: &str, from: u32, to: Option<u32>) -> Result<Plan> {
+    let release = ReleaseName::parse(release)?;
+    let namespace = edge.connection.namespace_of(release.as_str())?;
+    let (before, after) = edge.read(false, async |cluster| {
+        futures::try_join!(
+            storage::read_to_show(cluster, &namespace, release.as_str(), Some(from)),
+            storage::read_to_show(cluster, &namespace, release.as_str(), to)
+        )
+    })?;
+    let records = [&before, &after].into_iter();
+    for warning in records.filter_map(|record| record.signature_warning()) {
+        edge.terminal.warn(&warning);
+    }
+    Ok(between(before.objects, after.objects))
 }
 
 fn preview(edge: &Edge, release: &str, intent: Intent, stdin_in_use: bool) -> Result<Outcome> {

@@ -282,22 +282,32 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
             .collect();
         return edge.terminal.print(&names);
     }
-    let columns = [
-        "NAME",
-        "NAMESPACE",
-        "REVISION",
-        "UPDATED",
-        "STATUS",
-        "CHART",
-        "APP VERSION",
-        "USER",
-        "LABELS",
-        "DESCRIPTION",
-    ];
-    let columns = if format == Format::Wide {
-        &columns[..]
+    let table = table(arguments, entries);
+    edge.terminal.print(if arguments.no_headers {
+        table.text_without_headers()
     } else {
-        &columns[..7]
+        table.text()
+    })
+}
+
+/// The last three only with `-o wide`.
+const COLUMNS: [&str; 10] = [
+    "NAME",
+    "NAMESPACE",
+    "REVISION",
+    "UPDATED",
+    "STATUS",
+    "CHART",
+    "APP VERSION",
+    "USER",
+    "LABELS",
+    "DESCRIPTION",
+];
+
+fn table(arguments: &Arguments, entries: &[Entry]) -> Table {
+    let columns = match arguments.output.output {
+        Format::Wide => &COLUMNS[..],
+        _ => &COLUMNS[..7],
     };
     let mut table = Table::of(columns);
     for entry in entries {
@@ -335,11 +345,7 @@ fn print(arguments: &Arguments, entries: &[Entry], edge: &Edge) -> Result<()> {
         row.truncate(columns.len());
         table.row(row);
     }
-    edge.terminal.print(if arguments.no_headers {
-        table.text_without_headers()
-    } else {
-        table.text()
-    })
+    table
 }
 
 /// `env=test,team=a`, as kubectl shows labels.

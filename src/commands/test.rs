@@ -46,18 +46,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let release = ReleaseName::parse(&arguments.release)?;
     let namespace = edge.connection.namespace_of(release.as_str())?;
-    for filter in &arguments.filter {
-        if filter
-            .strip_prefix('!')
-            .unwrap_or(filter)
-            .strip_prefix("name=")
-            .is_none_or(str::is_empty)
-        {
-            return Err(Error::user(format!(
-                "--filter \"{filter}\" is neither name=TEST nor !name=TEST"
-            )));
-        }
-    }
+    check_filters(&arguments.filter)?;
     if arguments.run.events.is_some() {
         edge.terminal.stream_events();
     }
@@ -105,6 +94,21 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     } else {
         error.hint("see their logs with --logs")
     })
+}
+
+fn check_filters(filters: &[String]) -> Result<()> {
+    let is_filter = |filter: &&String| {
+        let filter = filter.strip_prefix('!').unwrap_or(filter);
+        filter
+            .strip_prefix("name=")
+            .is_some_and(|name| !name.is_empty())
+    };
+    match filters.iter().find(|filter| !is_filter(filter)) {
+        None => Ok(()),
+        Some(filter) => Err(Error::user(format!(
+            "--filter \"{filter}\" is neither name=TEST nor !name=TEST"
+        ))),
+    }
 }
 
 /// Warns if no test ran: that success shows nothing about the release.

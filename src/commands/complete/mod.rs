@@ -4,6 +4,7 @@
 //! candidates on the command line as they are, and some expand their descriptions. So a name that a
 //! shell would not read as one literal word is not offered.
 
+mod command_line;
 mod known;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,8 @@ use clap::builder::Resettable;
 use clap::{Arg, ArgAction, Args, Command, ValueHint, value_parser};
 use clap_complete::engine::{PathCompleter, ValueCompleter};
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
-use std::collections::{BTreeMap, BTreeSet};
+use command_line::CommandLine;
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -449,94 +451,5 @@ fn ask<T: Default>(line: &CommandLine, question: impl AsyncFnOnce(&Cluster) -> T
         tokio::time::timeout(PATIENCE, answer)
             .await
             .unwrap_or_default()
-    })
-}
-
-/// The words of the line. A completer receives only the word under the cursor, so the connection
-/// flags are read from the whole line.
-struct CommandLine {
-    connection: ConnectionArguments,
-    /// The words that are not verbs, flags or values of flags.
-    names: Vec<String>,
-}
-
-impl CommandLine {
-    fn read() -> CommandLine {
-        CommandLine::of(
-            std::env::args()
-                .skip(1)
-                .filter(|word| word != COMMAND && word != "--")
-                .collect(),
-        )
-    }
-
-    /// Separates the values of flags from other words, using the flags of each verb.
-    fn of(words: Vec<String>) -> CommandLine {
-        let mut command = super::command();
-        command.build();
-        let mut command = &command;
-        let (mut flags, mut names) = (BTreeMap::new(), Vec::new());
-        let mut words = words.into_iter();
-        while let Some(word) = words.next() {
-            if let Some((id, value)) = flag(command, &word) {
-                flags.extend(value.or_else(|| words.next()).map(|value| (id, value)));
-            } else if !word.starts_with('-') {
-                match command.find_subcommand(&word) {
-                    Some(verb) => command = verb,
-                    // The program's own name, passed by a shell's script.
-                    None if command.get_name() == "kubectl-fabric" => {}
-                    None => names.push(word),
-                }
-            }
-        }
-        let mut of = |id: &str| flags.remove(id).filter(|value| !value.is_empty());
-        let connection = ConnectionArguments {
-            namespace: of("namespace"),
-            network: of("network"),
-            kubeconfig: of("kubeconfig").map(PathBuf::from),
-            context: of("context"),
-            cluster: of("cluster"),
-            user: of("user"),
-            ..ConnectionArguments::default()
-        };
-        CommandLine { connection, names }
-    }
-
-    fn release(&self) -> Option<String> {
-        self.names.first().cloned()
-    }
-}
-
-/// The flag in a word if it takes a value, with the value if it is in the same word:
-/// `--context=prod`, `-nshops`.
-fn flag(command: &Command, word: &str) -> Option<(String, Option<String>)> {
-    let found =
-        |is_it: &dyn Fn(&Arg) -> bool| command.get_arguments().find(|argument| is_it(argument));
-    let of = |argument: &Arg, value: Option<&str>| {
-        let takes_one = argument.get_action().takes_values()
-            && (value.is_some() || !argument.is_require_equals_set());
-        takes_one.then(|| (argument.get_id().to_string(), value.map(str::to_owned)))
-    };
-    if let Some(long) = word.strip_prefix("--") {
-        let (name, value) = long
-            .split_once('=')
-            .map_or((long, None), |(name, value)| (name, Some(value)));
-        let is_it = |argument: &Arg| {
-            argument.get_long() == Some(name)
-                || argument
-                    .get_all_aliases()
-                    .is_some_and(|aliases| aliases.contains(&name))
-        };
-        return of(found(&is_it)?, value);
-    }
-    // In a group of flags (`-iv 6`), only the last one may take a value.
-    let letters = word.strip_prefix('-')?;
-    letters.char_indices().find_map(|(at, letter)| {
-        let rest = &letters[at + letter.len_utf8()..];
-        let rest = rest.strip_prefix('=').unwrap_or(rest);
-        of(
-            found(&|argument| argument.get_short() == Some(letter))?,
-            Some(rest).filter(|rest| !rest.is_empty()),
-        )
     })
 }

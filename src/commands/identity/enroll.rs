@@ -154,13 +154,8 @@ async fn enroll(
         .await?;
     let info = reached.ca.info().await.map_err(unsent)?;
     let mut warnings = reached.warnings.clone();
-    warnings.extend(check_authority(
-        kind,
-        &installed,
-        &msp,
-        &info,
-        reached.ca.place(),
-    )?);
+    let place = reached.ca.place();
+    warnings.extend(check_authority(kind, &installed, &msp, &info, place)?);
     let pair = certify(arguments, cluster, &installed, &reached, &secrets, secret).await?;
     let made = match kind {
         Kind::Tls => enrolled::tls_secret(&installed.organization, name, &pair, &info.chain),
@@ -172,7 +167,7 @@ async fn enroll(
     let written = written.await;
     Ok(Done {
         pair,
-        place: reached.ca.place().to_owned(),
+        place: place.to_owned(),
         version: info.version,
         written: written.map_err(|error| {
             error.why(format!(

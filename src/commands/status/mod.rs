@@ -92,6 +92,17 @@ struct Asked<'a> {
 }
 
 /// A release at one moment.
+/// Returns the resources of the release. The state of a workload is that of its pods.
+fn resources_of(record: &Record, objects: &objects::Objects, nodes: &Nodes) -> Vec<Resource> {
+    let mut resources = resources::of(&record.inventory, objects);
+    for resource in &mut resources {
+        if let Some(state) = nodes.states.get(&resource.key) {
+            resource.state = state.clone();
+        }
+    }
+    resources
+}
+
 struct Status {
     record: Record,
     nodes: Nodes,
@@ -120,12 +131,9 @@ impl Status {
         let mut not_shown = Vec::new();
         let mut leave_out =
             |what: &str, error: &ApiError| not_shown.push(format!("{what}: {}", error.message));
+        let mut inventory = record.inventory.iter();
         // Without nodes, no pods and volumes were requested.
-        if record
-            .inventory
-            .iter()
-            .any(|item| objects::is_node(&item.key))
-        {
+        if inventory.any(|item| objects::is_node(&item.key)) {
             for (kind, what) in [
                 ("Pod", "pods are not listed"),
                 ("PersistentVolumeClaim", "volumes are not shown"),
@@ -150,11 +158,8 @@ impl Status {
         };
         let mut nodes = nodes::of(sources(Vec::new()));
         // Events are read only if there is something to explain.
-        if nodes
-            .rows
-            .iter()
-            .any(|row| row.state != resources::ObjectState::Ready)
-        {
+        let mut rows = nodes.rows.iter();
+        if rows.any(|row| row.state != resources::ObjectState::Ready) {
             match cluster.list_events(namespace, FIELDS).await {
                 Ok(events) => {
                     nodes = nodes::of(sources(events.iter().filter_map(Warning::of).collect()))
@@ -162,16 +167,10 @@ impl Status {
                 Err(error) => leave_out("events, which often explain more, are not shown", &error),
             }
         }
-        let mut resources = resources::of(&record.inventory, &objects);
-        for resource in &mut resources {
-            if let Some(state) = nodes.states.get(&resource.key) {
-                resource.state = state.clone();
-            }
-        }
         Ok(Status {
+            resources: resources_of(&record, &objects, &nodes),
             record,
             nodes,
-            resources,
             secrets,
             not_shown,
         })

@@ -1,10 +1,14 @@
 //! The nodes of a release: each pod with its image, address, volumes, and the reason why it is not
 //! ready, by the same rules as the wait of an operation.
 
-use super::super::arguments::Format;
-use super::certificates::{self, Secrets};
+mod service;
+mod show;
+
+pub use show::{changes, document, text};
+
+use super::certificates::Secrets;
 use super::objects::{Found, Objects, is_node};
-use super::resources::{ObjectState, name_in};
+use super::resources::ObjectState;
 use crate::deploy::Snapshot;
 use crate::fabric::guard::Facts;
 use crate::identity::known::{self, Known, MARK};
@@ -13,9 +17,9 @@ use crate::manifest::events::Warning;
 use crate::manifest::readiness::wanted_pods;
 use crate::manifest::{ObjectKey, references};
 use crate::release::{InventoryItem, Record, command};
-use crate::terminal::{GREEN, Table, Text, YELLOW, table::Cell, time};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
+use service::{address, external};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod, or a placeholder for a missing one.
@@ -78,27 +82,12 @@ pub fn of(sources: Sources<'_>) -> Nodes {
         secrets,
         events,
     } = sources;
-    let items: Vec<&InventoryItem> = record
-        .inventory
-        .iter()
-        .filter(|item| is_node(&item.key))
-        .collect();
+    let items = record.inventory.iter();
+    let items: Vec<&InventoryItem> = items.filter(|item| is_node(&item.key)).collect();
     let mut snapshot = Snapshot::default();
-    let namespaces: BTreeSet<&str> = items
-        .iter()
-        .filter_map(|item| item.key.namespace.as_deref())
-        .collect();
-    let mut pods = BTreeMap::new();
-    for namespace in &namespaces {
-        for body in objects.all("Pod", namespace).into_iter().flatten() {
-            let key = ObjectKey::core(
-                "Pod",
-                *namespace,
-                body["metadata"]["name"].as_str().unwrap_or_default(),
-            );
-            snapshot.note(&key, body);
-            pods.insert(key, body);
-        }
+    let pods = pods(objects, &items);
+    for (key, body) in &pods {
+        snapshot.note(key, body);
     }
     for item in &items {
         if let Found::There(body) = objects.find(item) {
@@ -132,6 +121,22 @@ pub fn of(sources: Sources<'_>) -> Nodes {
         nodes.rows.extend(rows);
     }
     nodes
+}
+
+/// The pods in the namespaces of these workloads.
+fn pods<'a>(objects: &'a Objects, items: &[&InventoryItem]) -> BTreeMap<ObjectKey, &'a Value> {
+    let namespaces: BTreeSet<&str> = items
+        .iter()
+        .filter_map(|item| item.key.namespace.as_deref())
+        .collect();
+    let mut pods = BTreeMap::new();
+    for namespace in namespaces {
+        for body in objects.all("Pod", namespace).into_iter().flatten() {
+            let name = body["metadata"]["name"].as_str().unwrap_or_default();
+            pods.insert(ObjectKey::core("Pod", namespace, name), body);
+        }
+    }
+    pods
 }
 
 /// The number of pods of each workload in the record; absent if an autoscaler sets it.
@@ -181,19 +186,8 @@ impl Reading<'_> {
         let key = &item.key;
         let body = match self.objects.find(item) {
             Found::There(body) => body,
-            Found::Missing => {
-                return (
-                    ObjectState::Missing,
-                    vec![self.absent(key, key.clone(), &Value::Null, ObjectState::Missing)],
-                );
-            }
-            Found::Unread(why) => {
-                let state = ObjectState::Unknown(why.to_owned());
-                return (
-                    state.clone(),
-                    vec![self.absent(key, key.clone(), &Value::Null, state)],
-                );
-            }
+            Found::Missing => return self.unseen(key, ObjectState::Missing),
+            Found::Unread(why) => return self.unseen(key, ObjectState::Unknown(why.to_owned())),
         };
         if key.kind == "Pod" {
             let row = self.pod(key, key, body, None);
@@ -205,49 +199,24 @@ impl Reading<'_> {
             ObjectState::Waiting,
         );
         let outdated = self.outdated(key, body);
-        if self
-            .objects
-            .all("Pod", key.namespace.as_deref().unwrap_or_default())
-            .is_err()
-        {
-            let ready = body["status"]["readyReplicas"]
-                .as_u64()
-                .or(body["status"]["numberReady"].as_u64())
-                .unwrap_or(0);
-            let row = self.absent(key, key.clone(), body, state.clone());
-            let ready = (usize::try_from(ready).unwrap_or(usize::MAX), wanted);
-            return (
-                state,
-                vec![Row {
-                    ready,
-                    outdated,
-                    created: created(body),
-                    ..row
-                }],
-            );
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        if self.objects.all("Pod", namespace).is_err() {
+            let status = &body["status"];
+            let ready = status["readyReplicas"].as_u64();
+            let ready = ready.or(status["numberReady"].as_u64()).unwrap_or(0);
+            let row = Row {
+                ready: (usize::try_from(ready).unwrap_or(usize::MAX), wanted),
+                outdated,
+                created: created(body),
+                ..self.absent(key, key.clone(), body, state.clone())
+            };
+            return (state, vec![row]);
         }
-        let mut names = self.snapshot.pods(key);
-        names.sort_by_key(|pod| (ordinal(&pod.name), pod.name.clone()));
-        let there = names
-            .iter()
-            .filter_map(|name| Some((name, *self.pods.get(name)?)));
-        let mut rows: Vec<Row> = there
-            .map(|(name, pod)| self.pod(key, name, pod, outdated.clone()))
-            .collect();
-        let why = || match self
-            .snapshot
-            .why_unmade(key)
-            .or_else(|| Some(state.reason().to_owned()).filter(|why| !why.is_empty()))
-        {
-            Some(why) => ObjectState::Waiting(why),
-            None => ObjectState::Waiting("it does not exist yet".to_owned()),
-        };
+        let mut rows = self.pods_of(key, outdated);
         let missing = missing(key, body, wanted, &rows);
-        rows.extend(
-            missing
-                .into_iter()
-                .map(|name| self.absent(key, name, body, why())),
-        );
+        let why = || self.why_missing(key, &state);
+        let missing = missing.into_iter();
+        rows.extend(missing.map(|name| self.absent(key, name, body, why())));
         rows.sort_by_key(|row| (ordinal(&row.key.name), row.key.name.clone()));
         // An unfinished rollout whose pods are all ready.
         if state != ObjectState::Ready
@@ -257,6 +226,29 @@ impl Reading<'_> {
             first.state = state.clone();
         }
         (state, rows)
+    }
+
+    /// A workload that is missing or unreadable.
+    fn unseen(&self, key: &ObjectKey, state: ObjectState) -> (ObjectState, Vec<Row>) {
+        let row = self.absent(key, key.clone(), &Value::Null, state.clone());
+        (state, vec![row])
+    }
+
+    fn pods_of(&self, workload: &ObjectKey, outdated: Option<String>) -> Vec<Row> {
+        let mut names = self.snapshot.pods(workload);
+        names.sort_by_key(|pod| (ordinal(&pod.name), pod.name.clone()));
+        let there = names
+            .iter()
+            .filter_map(|name| Some((name, *self.pods.get(name)?)));
+        there
+            .map(|(name, pod)| self.pod(workload, name, pod, outdated.clone()))
+            .collect()
+    }
+
+    fn why_missing(&self, workload: &ObjectKey, state: &ObjectState) -> ObjectState {
+        let own = Some(state.reason().to_owned()).filter(|why| !why.is_empty());
+        let why = self.snapshot.why_unmade(workload).or(own);
+        ObjectState::Waiting(why.unwrap_or_else(|| "it does not exist yet".to_owned()))
     }
 
     /// The desired number of pods, and a note if a workload was scaled down by hand.
@@ -487,197 +479,4 @@ fn claims_of(pod: &Value) -> Vec<String> {
         .filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str())
         .map(str::to_owned)
         .collect()
-}
-
-/// `peer0.org1:7051`
-fn address(service: &Value) -> String {
-    let text = |field: &str| {
-        service["metadata"][field]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let port = service["spec"]["ports"][0]["port"]
-        .as_u64()
-        .map(|port| format!(":{port}"))
-        .unwrap_or_default();
-    format!("{}.{}{port}", text("name"), text("namespace"))
-}
-
-fn external(service: &Value) -> Option<String> {
-    let ingress = service.pointer("/status/loadBalancer/ingress/0")?;
-    let host = ingress["hostname"].as_str().or(ingress["ip"].as_str())?;
-    Some(format!(
-        "{host}:{}",
-        service["spec"]["ports"][0]["port"].as_u64()?
-    ))
-}
-
-/// `fabric-peer:2.5.16`, without the registry and the digest.
-fn short(image: &str) -> &str {
-    let image = image.split_once('@').map_or(image, |(image, _)| image);
-    image.rsplit_once('/').map_or(image, |(_, name)| name)
-}
-
-impl Row {
-    fn reason(&self) -> String {
-        let parts = [
-            self.state.reason(),
-            self.outdated.as_deref().unwrap_or_default(),
-        ];
-        parts
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join("; ")
-    }
-
-    /// Everything that is shown, except the age.
-    pub fn shown(&self) -> String {
-        format!("{self:?}")
-    }
-
-    /// The cells under [`HEADERS`].
-    fn cells(&self, namespace: &str, now: Timestamp, wide: bool) -> Vec<Cell> {
-        let style = match &self.state {
-            ObjectState::Ready if self.outdated.is_none() => GREEN,
-            ObjectState::Ready => YELLOW,
-            state => state.style(),
-        };
-        let ready = match self.state {
-            ObjectState::Missing | ObjectState::Unknown(_) => self.state.word().to_owned(),
-            _ => format!("{}/{}", self.ready.0, self.ready.1),
-        };
-        let address = self
-            .address
-            .iter()
-            .chain(&self.external)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let volumes = self
-            .volumes
-            .iter()
-            .map(|(_, size)| size.as_deref().unwrap_or("pending"))
-            .collect::<Vec<_>>()
-            .join("+");
-        let shown = |image: &String| {
-            if wide {
-                image.clone()
-            } else {
-                short(image).to_owned()
-            }
-        };
-        let mut cells: Vec<Cell> = vec![
-            name_in(&self.key, namespace).into(),
-            Cell::styled(ready, style),
-            self.restarts.to_string().into(),
-            self.images
-                .iter()
-                .map(shown)
-                .collect::<Vec<_>>()
-                .join(", ")
-                .into(),
-            address.into(),
-            volumes.into(),
-            self.certificate_ends
-                .map(|end| certificates::cell(end, now))
-                .unwrap_or_default(),
-            self.created
-                .map(|created| time::age(created, now))
-                .unwrap_or_default()
-                .into(),
-            self.reason().into(),
-        ];
-        if wide {
-            cells.insert(
-                cells.len() - 1,
-                self.machine.as_deref().unwrap_or_default().into(),
-            );
-        }
-        cells
-    }
-
-    fn document(&self) -> Value {
-        json!({
-            "name": self.key.name,
-            "namespace": self.key.namespace,
-            "kind": self.workload.kind,
-            "of": self.workload.name,
-            "ready": self.state.word(),
-            "containersReady": self.ready.0,
-            "containers": self.ready.1,
-            "machine": self.machine,
-            "restarts": self.restarts,
-            "reason": self.reason(),
-            "images": self.images,
-            "address": self.address,
-            "externalAddress": self.external,
-            "volumes": self.volumes.iter().map(|(claim, size)| json!({"claim": claim, "size": size})).collect::<Vec<_>>(),
-            "certificateEnds": self.certificate_ends.map(time::rfc3339),
-            "created": self.created.map(time::rfc3339),
-        })
-    }
-}
-
-const HEADERS: [&str; 9] = [
-    "NODE",
-    "READY",
-    "RESTARTS",
-    "IMAGE",
-    "ADDRESS",
-    "VOLUME",
-    "CERTIFICATE ENDS",
-    "AGE",
-    "REASON",
-];
-
-/// `-o wide`: full names of images, and the machine.
-const WIDE: [&str; 10] = [
-    "NODE",
-    "READY",
-    "RESTARTS",
-    "IMAGE",
-    "ADDRESS",
-    "VOLUME",
-    "CERTIFICATE ENDS",
-    "AGE",
-    "MACHINE",
-    "REASON",
-];
-
-fn table<'a>(
-    rows: impl IntoIterator<Item = &'a Row>,
-    namespace: &str,
-    now: Timestamp,
-    format: Format,
-) -> Table {
-    let wide = format == Format::Wide;
-    let mut table = Table::of(if wide { &WIDE } else { &HEADERS });
-    rows.into_iter()
-        .for_each(|row| table.row(row.cells(namespace, now, wide)));
-    table
-}
-
-pub fn text(nodes: &Nodes, namespace: &str, now: Timestamp, format: Format) -> Text {
-    if nodes.rows.is_empty() {
-        return "NODES: none\n".into();
-    }
-    let mut text = Text::from("NODES:\n");
-    text.append(&table(&nodes.rows, namespace, now, format).text());
-    text
-}
-
-/// Rows that changed, as `--watch` shows them.
-pub fn changes<'a>(
-    rows: impl IntoIterator<Item = &'a Row>,
-    namespace: &str,
-    now: Timestamp,
-    format: Format,
-) -> Text {
-    table(rows, namespace, now, format).text_without_headers()
-}
-
-pub fn document(nodes: &Nodes) -> Value {
-    Value::Array(nodes.rows.iter().map(Row::document).collect())
 }
