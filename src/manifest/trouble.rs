@@ -183,52 +183,7 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
     let name = status["name"].as_str().unwrap_or("?");
     let restarts = status["restartCount"].as_i64().unwrap_or(0);
     if let Some(waiting) = status.pointer("/state/waiting") {
-        let reason = waiting["reason"].as_str().unwrap_or("waiting");
-        let message = waiting["message"].as_str().unwrap_or_default();
-        let image = status["image"].as_str().unwrap_or_default();
-        return Some(match reason {
-            "ImagePullBackOff" | "ErrImagePull" => {
-                let words = format!("container {name}: image {image} cannot be pulled ({reason})");
-                let (cause, words) = match registry_words(message) {
-                    Some(said) => (image_cause(said), format!("{words}: {said}")),
-                    None => (Cause::Pull, words),
-                };
-                Trouble::new(Severity::Lasting, cause, words)
-            }
-            "InvalidImageName" | "ErrImageNeverPull" => {
-                let words = format!("container {name}: image {image} cannot be used ({reason})");
-                Trouble::new(Severity::Final, Cause::Image, words)
-            }
-            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-                Trouble::new(
-                    Severity::Lasting,
-                    Cause::Other,
-                    format!("container {name}: {message} ({reason})"),
-                )
-            }
-            "CrashLoopBackOff" => {
-                let words = format!(
-                    "container {name} crashes: {}, {restarts} restarts",
-                    last_exit(status)
-                );
-                let crashes = Some((name.to_owned(), restarts));
-                Trouble {
-                    crashes,
-                    ..Trouble::new(given_up_after(restarts), Cause::Other, words)
-                        .with_log(name, true)
-                }
-            }
-            "PodInitializing" | "ContainerCreating" => Trouble::new(
-                Severity::Passing,
-                Cause::Creating,
-                "its containers are being created".to_owned(),
-            ),
-            _ => Trouble::new(
-                Severity::Passing,
-                Cause::Other,
-                format!("container {name} is waiting: {reason}"),
-            ),
-        });
+        return Some(waiting_trouble(status, waiting));
     }
     if let Some(ended) = status.pointer("/state/terminated") {
         let code = ended["exitCode"].as_i64().unwrap_or(0);
@@ -253,6 +208,56 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
     };
     running_unready
         .then(|| Trouble::new(Severity::Passing, Cause::Other, words()).with_log(name, false))
+}
+
+fn waiting_trouble(status: &Value, waiting: &Value) -> Trouble {
+    let name = status["name"].as_str().unwrap_or("?");
+    let restarts = status["restartCount"].as_i64().unwrap_or(0);
+    let reason = waiting["reason"].as_str().unwrap_or("waiting");
+    let message = waiting["message"].as_str().unwrap_or_default();
+    let image = status["image"].as_str().unwrap_or_default();
+    match reason {
+        "ImagePullBackOff" | "ErrImagePull" => {
+            let words = format!("container {name}: image {image} cannot be pulled ({reason})");
+            let (cause, words) = match registry_words(message) {
+                Some(said) => (image_cause(said), format!("{words}: {said}")),
+                None => (Cause::Pull, words),
+            };
+            Trouble::new(Severity::Lasting, cause, words)
+        }
+        "InvalidImageName" | "ErrImageNeverPull" => {
+            let words = format!("container {name}: image {image} cannot be used ({reason})");
+            Trouble::new(Severity::Final, Cause::Image, words)
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            Trouble::new(
+                Severity::Lasting,
+                Cause::Other,
+                format!("container {name}: {message} ({reason})"),
+            )
+        }
+        "CrashLoopBackOff" => {
+            let words = format!(
+                "container {name} crashes: {}, {restarts} restarts",
+                last_exit(status)
+            );
+            let crashes = Some((name.to_owned(), restarts));
+            Trouble {
+                crashes,
+                ..Trouble::new(given_up_after(restarts), Cause::Other, words).with_log(name, true)
+            }
+        }
+        "PodInitializing" | "ContainerCreating" => Trouble::new(
+            Severity::Passing,
+            Cause::Creating,
+            "its containers are being created".to_owned(),
+        ),
+        _ => Trouble::new(
+            Severity::Passing,
+            Cause::Other,
+            format!("container {name} is waiting: {reason}"),
+        ),
+    }
 }
 
 fn last_exit(status: &Value) -> String {

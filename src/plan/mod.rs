@@ -235,57 +235,25 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
         ..
     } = inputs;
     refused?;
+    let wanted = wanted.into_iter();
     let mut steps: Vec<Step> = wanted
-        .into_iter()
         .map(|object| {
-            let mut seen = live.remove(&object.key);
-            let action = match &seen {
-                None => Action::Create,
-                Some(seen) if seen.settled => Action::Unchanged,
-                Some(_) => Action::Change,
-            };
-            Step {
-                key: object.key.clone(),
-                api_version: object.api_version.clone(),
-                action,
-                wanted: Some(object),
-                after: None,
-                why: String::new(),
-                volumes: None,
-                theirs: seen
-                    .as_mut()
-                    .map(|seen| std::mem::take(&mut seen.theirs))
-                    .unwrap_or_default(),
-                live: seen.map(|seen| seen.body),
-            }
+            let seen = live.remove(&object.key);
+            wanted_step(object, seen)
         })
         .collect();
     let wanted_keys: HashSet<&ObjectKey> = steps.iter().map(|step| &step.key).collect();
     let elsewhere: HashSet<&ObjectKey> = hooks.iter().map(|hook| &hook.object.key).collect();
-    let mut leftover: BTreeMap<&ObjectKey, &InventoryItem> = BTreeMap::new();
-    for item in inventory
+    let is_left =
+        |item: &&InventoryItem| !wanted_keys.contains(&item.key) && !elsewhere.contains(&item.key);
+    let leftover: BTreeMap<&ObjectKey, &InventoryItem> = inventory
         .iter()
-        .filter(|item| !wanted_keys.contains(&item.key) && !elsewhere.contains(&item.key))
-    {
-        leftover.insert(&item.key, item);
-    }
+        .filter(is_left)
+        .map(|item| (&item.key, item))
+        .collect();
     let mut leaving: Vec<Step> = leftover
         .into_values()
-        .filter_map(|item| {
-            let Seen { body, .. } = live.remove(&item.key)?;
-            let (action, why) = leave(item, &body, owner);
-            Some(Step {
-                key: item.key.clone(),
-                api_version: item.api_version.clone(),
-                action,
-                wanted: None,
-                live: Some(body),
-                after: None,
-                why,
-                volumes: None,
-                theirs: Vec::new(),
-            })
-        })
+        .filter_map(|item| Some(leaving_step(item, live.remove(&item.key)?.body, owner)))
         .collect();
     // Reverse order of application: late stages first.
     let stage = |step: &Step| step.live.as_ref().map_or(0, manifest::stage);
@@ -303,6 +271,41 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
         .collect();
     hooks.sort_by(|a, b| (a.hook.weight, &a.step.key.name).cmp(&(b.hook.weight, &b.step.key.name)));
     Ok(Plan { steps, hooks })
+}
+
+fn wanted_step(object: Arc<Sealed>, mut seen: Option<Seen>) -> Step {
+    let action = match &seen {
+        None => Action::Create,
+        Some(seen) if seen.settled => Action::Unchanged,
+        Some(_) => Action::Change,
+    };
+    let theirs = seen.as_mut().map(|seen| std::mem::take(&mut seen.theirs));
+    Step {
+        key: object.key.clone(),
+        api_version: object.api_version.clone(),
+        action,
+        wanted: Some(object),
+        after: None,
+        why: String::new(),
+        volumes: None,
+        theirs: theirs.unwrap_or_default(),
+        live: seen.map(|seen| seen.body),
+    }
+}
+
+fn leaving_step(item: &InventoryItem, body: Value, owner: &Owner) -> Step {
+    let (action, why) = leave(item, &body, owner);
+    Step {
+        key: item.key.clone(),
+        api_version: item.api_version.clone(),
+        action,
+        wanted: None,
+        live: Some(body),
+        after: None,
+        why,
+        volumes: None,
+        theirs: Vec::new(),
+    }
 }
 
 /// Refuses objects and hooks whose names belong to objects of others, and hooks that would delete
@@ -353,23 +356,21 @@ fn refuse_foreign(inputs: &Inputs) -> Result<()> {
         Some(Place::new(key.to_string()).note(format!("hook of {event}: {note}")))
     });
     let foreign: Vec<Place> = objects.chain(of_hooks).collect();
-    if foreign.is_empty() {
-        return Ok(());
+    match foreign.is_empty() {
+        true => Ok(()),
+        false => Err(not_its_own(owner, foreign)),
     }
-    let many = foreign.len() > 1;
-    Err(Error::refused(format!(
-        "{} of release \"{}\" {} and {} not its own",
-        if many { "objects" } else { "an object" },
-        owner.release,
-        if many {
-            "exist already"
-        } else {
-            "exists already"
-        },
-        if many { "are" } else { "is" },
-    ))
-    .at_all(foreign)
-    .hint("choose another name or namespace, or adopt the objects with --take-ownership"))
+}
+
+fn not_its_own(owner: &Owner, foreign: Vec<Place>) -> Error {
+    let release = &owner.release;
+    let what = match foreign.len() {
+        1 => format!("an object of release \"{release}\" exists already and is not its own"),
+        _ => format!("objects of release \"{release}\" exist already and are not its own"),
+    };
+    Error::refused(what)
+        .at_all(foreign)
+        .hint("choose another name or namespace, or adopt the objects with --take-ownership")
 }
 
 /// The reason why an object with the policy `keep` stays.

@@ -178,29 +178,8 @@ fn follow(
     volumes: &mut Volumes,
     obstacles: &mut Vec<Obstacle>,
 ) {
-    let (wanted_spec, spec, key) = (
-        template.spec(),
-        &claim["spec"],
-        key("PersistentVolumeClaim", claim),
-    );
-    let words = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
-    let mut here = Vec::new();
-    for field in ["storageClassName", "accessModes", "volumeMode"] {
-        let wanted = &wanted_spec[field];
-        if !wanted.is_null() && *wanted != spec[field] {
-            let (from, to) = (words(&spec[field]), words(wanted));
-            here.push(Obstacle::Other {
-                claim: key.clone(),
-                field,
-                from,
-                to,
-            });
-        }
-    }
+    let (spec, key) = (&claim["spec"], key("PersistentVolumeClaim", claim));
+    let mut here = differences(template, claim, &key);
     let (from, to) = (
         claims::size(spec).unwrap_or_default(),
         template.size().unwrap_or_default(),
@@ -235,6 +214,25 @@ fn follow(
     } else {
         obstacles.extend(here);
     }
+}
+
+/// Returns the fields of a bound claim that cannot follow its template.
+fn differences(template: &Template, claim: &Value, key: &ObjectKey) -> Vec<Obstacle> {
+    let (wanted, live) = (template.spec(), &claim["spec"]);
+    let words = |value: &Value| {
+        let text = value.as_str();
+        text.map_or_else(|| value.to_string(), str::to_owned)
+    };
+    ["storageClassName", "accessModes", "volumeMode"]
+        .into_iter()
+        .filter(|field| !wanted[field].is_null() && wanted[field] != live[field])
+        .map(|field| Obstacle::Other {
+            claim: key.clone(),
+            field,
+            from: words(&live[field]),
+            to: words(&wanted[field]),
+        })
+        .collect()
 }
 
 fn has_volume(pod: &Value, template: &str, claim: &str) -> bool {

@@ -19,6 +19,7 @@ mod data;
 mod documents;
 mod environment;
 mod files;
+mod form;
 mod functions;
 mod locate;
 

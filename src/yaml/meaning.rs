@@ -58,68 +58,86 @@ fn read_stream(text: &str) -> impl Iterator<Item = serde_yaml::Result<(Value, bo
 /// Translates a message of the parser for the author of a values file, and adds a hint. `at` is the
 /// character at which the parser stopped.
 pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str) {
-    let is = |part| message.contains(part);
-    if is("cannot start any token") && at == Some('\t') {
-        ("the line is indented with a tab".into(), "use spaces")
-    } else if is("cannot start any token") {
-        let sign = at.map_or_else(|| "this character".into(), |sign| format!("\"{sign}\""));
-        (
-            format!("a value cannot start with {sign}"),
-            "put the value in quotes",
-        )
-    } else if is("mapping values are not allowed") {
-        (
-            "the colon makes this a key, but no key is allowed here".into(),
-            "put a value that contains \": \" in quotes; check the indentation",
-        )
-    } else if is("did not find expected key") || is("could not find expected ':'") {
-        (
-            "expected `key: value`".into(),
-            "check the indentation of this line, and the quotes before it",
-        )
-    } else if is("did not find expected <document start>") {
-        ("the document ended before this line".into(), "")
-    } else if is("did not find expected '-'") {
-        (
-            "expected an item of the list, with `-`".into(),
-            "check the indentation of this line",
-        )
-    } else if is("unexpected end of stream") {
-        ("unclosed quotes".into(), "close the quotes")
-    } else if is("did not find expected ',' or ']'") {
-        (
-            "expected `,` or `]` in the list that `[` started".into(),
-            "close the list with `]`",
-        )
-    } else if is("did not find expected ',' or '}'") {
-        (
-            "expected `,` or `}` in the map that `{` started".into(),
-            "close the map with `}`",
-        )
-    } else if is("did not find expected node content") {
-        ("expected a value".into(), "")
-    } else if is("repetition limit") || is(EXPANSION) {
-        (
-            EXPANSION.into(),
-            "write the values out instead of using aliases",
-        )
-    } else if is("recursion limit") || is(DEPTH) {
-        (DEPTH.into(), "")
-    } else if is("unknown anchor") {
-        (
-            "an alias (`*name`) without a previous anchor (`&name`)".into(),
-            "put the value in quotes if it is text that starts with `*`",
-        )
-    } else if is("invalid value: ") || is("invalid type: ") {
-        // The message continues with the value, which may be secret.
-        (
-            "the value does not match its tag".into(),
-            "remove or correct the tag, such as `!!int`",
-        )
-    } else {
-        (message.to_owned(), "")
+    if message.contains("cannot start any token") {
+        return match at {
+            Some('\t') => ("the line is indented with a tab".into(), "use spaces"),
+            at => {
+                let sign = at.map_or_else(|| "this character".into(), |sign| format!("\"{sign}\""));
+                (
+                    format!("a value cannot start with {sign}"),
+                    "put the value in quotes",
+                )
+            }
+        };
     }
+    let is_said = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
+    let known = MESSAGES.iter().find(|(parts, ..)| is_said(parts));
+    known.map_or_else(
+        || (message.to_owned(), ""),
+        |(_, words, hint)| ((*words).to_owned(), *hint),
+    )
 }
+
+/// Parts of the parser's messages, what they mean, and a hint. The first that fits counts.
+const MESSAGES: [(&[&str], &str, &str); 12] = [
+    (
+        &["mapping values are not allowed"],
+        "the colon makes this a key, but no key is allowed here",
+        "put a value that contains \": \" in quotes; check the indentation",
+    ),
+    (
+        &["did not find expected key", "could not find expected ':'"],
+        "expected `key: value`",
+        "check the indentation of this line, and the quotes before it",
+    ),
+    (
+        &["did not find expected <document start>"],
+        "the document ended before this line",
+        "",
+    ),
+    (
+        &["did not find expected '-'"],
+        "expected an item of the list, with `-`",
+        "check the indentation of this line",
+    ),
+    (
+        &["unexpected end of stream"],
+        "unclosed quotes",
+        "close the quotes",
+    ),
+    (
+        &["did not find expected ',' or ']'"],
+        "expected `,` or `]` in the list that `[` started",
+        "close the list with `]`",
+    ),
+    (
+        &["did not find expected ',' or '}'"],
+        "expected `,` or `}` in the map that `{` started",
+        "close the map with `}`",
+    ),
+    (
+        &["did not find expected node content"],
+        "expected a value",
+        "",
+    ),
+    (
+        &["repetition limit", EXPANSION],
+        EXPANSION,
+        "write the values out instead of using aliases",
+    ),
+    (&["recursion limit", DEPTH], DEPTH, ""),
+    (
+        &["unknown anchor"],
+        "an alias (`*name`) without a previous anchor (`&name`)",
+        "put the value in quotes if it is text that starts with `*`",
+    ),
+    // The message continues with the value, which may be secret.
+    (
+        &["invalid value: ", "invalid type: "],
+        "the value does not match its tag",
+        "remove or correct the tag, such as `!!int`",
+    ),
+];
 
 const EXPANSION: &str = "aliases expand the text beyond the limit";
 const DEPTH: &str = "nested deeper than 100 levels";

@@ -112,8 +112,7 @@ fn unpack_within(
     let broken = |why: std::io::Error| {
         refuse(format!("it is not a complete .tgz file: {why}")).at(Place::new(subject))
     };
-    // One byte above the limit shows that the archive is too large. The limit on files also limits
-    // headers and padding.
+    // The limit on files also limits headers and padding. One byte more shows that it is exceeded.
     let limit = max_unpacked + (max_files as u64 + 2) * 2048;
     let mut tar = tar::Archive::new(flate2::read::MultiGzDecoder::new(archive).take(limit));
     let (mut files, mut top, mut size) = (Files::new(), None::<String>, 0);
@@ -133,9 +132,9 @@ fn unpack_within(
         let parts = parts(&path, &shown).map_err(refuse)?;
         let folder = top.get_or_insert_with(|| parts[0].to_owned());
         if folder != parts[0] {
+            let folders = format!("\"{folder}\" and \"{}\"", parts[0]);
             return Err(refuse(format!(
-                "it has more than one top-level folder: \"{folder}\" and \"{}\"",
-                parts[0]
+                "it has more than one top-level folder: {folders}"
             )));
         }
         let name = parts[1..].join("/");
@@ -146,10 +145,8 @@ fn unpack_within(
             .map_err(broken)?;
         size += content.len() as u64;
         if size > max_unpacked {
-            return Err(refuse(format!(
-                "it unpacks to more than {} MiB",
-                max_unpacked >> 20
-            )));
+            let limit = max_unpacked >> 20;
+            return Err(refuse(format!("it unpacks to more than {limit} MiB")));
         }
         if !belongs(&name) {
             continue;
