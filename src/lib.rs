@@ -11,6 +11,7 @@
 
 // The core: plain data in, plain data out.
 pub mod error;
+pub mod encoding;
 pub mod yaml;
 pub mod chart;
 pub mod values;

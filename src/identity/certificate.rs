@@ -4,6 +4,7 @@
 //! Reads keys in all formats that Fabric reads: PKCS#8, and those of `openssl ecparam`,
 //! `fabric-ca-client` and cert-manager (`EC PRIVATE KEY`, SEC1; `RSA PRIVATE KEY`, PKCS#1).
 
+pub use crate::encoding::hex;
 use crate::error::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -317,8 +318,4 @@ fn pkcs8(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
         0x30,
         &[&[2, 1, 0][..], algorithm, &framed(0x04, key)].concat(),
     )
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

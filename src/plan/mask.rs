@@ -6,6 +6,7 @@
 //! module.
 
 use super::forms::{Form, forms, inside_json};
+use crate::encoding::{hex, pointer_step};
 use crate::manifest::ObjectKey;
 use crate::release::Record;
 use crate::values::SHORTEST_SOUGHT;
@@ -85,12 +86,7 @@ impl Masker {
             other => other.to_string(),
         };
         let tag = hmac::sign(&self.key, text.as_bytes());
-        let digest: String = tag
-            .as_ref()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = hex(&tag.as_ref()[..8]);
         Value::String(format!("(secret {digest})"))
     }
 
@@ -185,7 +181,7 @@ impl Masker {
                 for (name, field) in fields.iter_mut() {
                     let length = pointer.len();
                     pointer.push('/');
-                    pointer.push_str(&escape(name));
+                    pointer.push_str(&pointer_step(name));
                     self.take_sought(field, pointer, taken);
                     pointer.truncate(length);
                 }
@@ -253,7 +249,7 @@ pub fn object_pointers(body: &Value) -> Vec<String> {
             .into_iter()
             .flat_map(Map::keys);
         names
-            .map(|name| format!("/{field}/{}", escape(name)))
+            .map(|name| format!("/{field}/{}", pointer_step(name)))
             .collect()
     };
     let annotations = body["metadata"]["annotations"]
@@ -268,14 +264,9 @@ pub fn object_pointers(body: &Value) -> Vec<String> {
                 .is_some_and(|text| text.trim_start().starts_with(['{', '[']))
     });
     let copies = copies
-        .map(|(name, _)| format!("/metadata/annotations/{}", escape(name)))
+        .map(|(name, _)| format!("/metadata/annotations/{}", pointer_step(name)))
         .collect();
     [entries("data"), entries("stringData"), copies].concat()
-}
-
-/// Escapes a name as a step of a JSON pointer (RFC 6901, section 3).
-pub fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

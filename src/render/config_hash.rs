@@ -6,6 +6,7 @@
 //! against a plain hash. The hash therefore uses the release's key for the data of Secrets. Without
 //! a key, as in `template`, the hash excludes Secrets.
 
+use crate::encoding::hex;
 use crate::manifest::{Object, ObjectKey, WORKLOADS, references};
 use ring::hmac;
 use serde_json::{Value, json};
@@ -189,13 +190,7 @@ impl<'a> Digests<'a> {
             }
         }
         // Half of the digest is enough to detect a change.
-        any.then(|| {
-            hash.finalize()
-                .iter()
-                .take(16)
-                .map(|byte| format!("{byte:02x}"))
-                .collect()
-        })
+        any.then(|| hex(&hash.finalize()[..16]))
     }
 }
 

@@ -4,6 +4,7 @@
 use super::data::{self, Misses, to_json};
 use super::{FUEL, Lookup, MAX_TEMPLATE};
 use crate::chart::{Range, parse_kube_version, parse_version};
+use crate::encoding::hex;
 use crate::yaml;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -106,12 +107,7 @@ fn add_filters(env: &mut Environment, misses: &Arc<Misses>) {
     });
     env.add_filter("b64decode", b64decode);
     env.add_filter("sha256", |state: &mut State, value: &Value| {
-        Ok::<_, Error>(
-            Sha256::digest(bytes(state, value)?)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>(),
-        )
+        Ok::<_, Error>(hex(&Sha256::digest(bytes(state, value)?)))
     });
     env.add_filter(
         "nindent",

@@ -7,6 +7,7 @@
 //! restored.
 
 use super::codec;
+use crate::encoding::hex;
 use crate::manifest::DOMAIN;
 use crate::release::Signature;
 use ring::hmac;
@@ -51,11 +52,7 @@ pub fn verify(body: &Value, key: Option<&str>) -> Signature {
 }
 
 fn signature(body: &Value, key: &str) -> String {
-    hmac::sign(&hmac_key(key), &content(body))
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(hmac::sign(&hmac_key(key), &content(body)).as_ref())
 }
 
 fn hmac_key(key: &str) -> hmac::Key {

@@ -1,6 +1,7 @@
 //! Converts between paths in the syntax of `--set` (`peers.count`, `a[0].b`), which users write,
 //! and JSON pointers, which the program uses.
 
+use crate::encoding::pointer_step;
 use crate::error::{Error, Place, Result};
 use serde_json::Value;
 
@@ -75,7 +76,7 @@ pub fn below(pointer: &str, step: &Step) -> String {
 
 /// Returns the JSON pointer of a key below `pointer`.
 pub fn key_below(pointer: &str, key: &str) -> String {
-    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+    format!("{pointer}/{}", pointer_step(key))
 }
 
 /// Writes a JSON pointer in the syntax of `--set`.

@@ -6,6 +6,7 @@ use super::{
     meaning::MERGE_KEY,
     scalar::{self, Scalar},
 };
+use crate::encoding::pointer_step;
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -259,8 +260,7 @@ impl Walker<'_> {
         };
         if self.with_positions {
             self.path.push('/');
-            self.path
-                .push_str(&text.replace('~', "~0").replace('/', "~1"));
+            self.path.push_str(&pointer_step(text));
             if !(plain && text == "<<") {
                 self.walk
                     .positions

@@ -1,5 +1,6 @@
 //! Compressed JSON, its limits, and its chunks.
 
+use crate::encoding::hex;
 use crate::error::{Error, Result};
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -84,8 +85,5 @@ pub fn chunks(bytes: &[u8], first: usize) -> Vec<&[u8]> {
 /// Returns the SHA-256 digest in lower-case hex.
 pub fn digest(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
 }

@@ -9,6 +9,7 @@ use super::sign::{self, sign};
 use super::summary::{describe, labels};
 use super::{PURGED, RECORD_LABEL, RELEASE_LABEL, annotation, part_name, record_name};
 use crate::cluster::{ApiError, ApiErrorKind, Apply, Cluster, Expects};
+use crate::encoding::hex;
 use crate::error::{Error, Result};
 use crate::manifest::{DOMAIN, ObjectKey};
 use crate::release::{Record, Signature, Status, Summary};
@@ -59,7 +60,7 @@ pub fn new_key() -> Result<String> {
     let mut bytes = [0; 32];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
         .map_err(|_| Error::internal("the system provides no random numbers"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 /// Writes a new revision: parts and companion Secret first, then the record that refers to them.

@@ -1,6 +1,7 @@
 //! Flow maps and lists, and quoted strings.
 
-use super::{Reader, escape, is_in_text, meaning_of};
+use super::{Reader, is_in_text, meaning_of};
+use crate::encoding::pointer_step;
 use crate::yaml::MAX_DEPTH;
 use serde_json::Value;
 
@@ -42,7 +43,7 @@ impl Reader<'_> {
             let key = self.key()?;
             self.skip_spaces();
             let value = self.below(
-                |pointer| escape(&key, pointer),
+                |pointer| pointer.push_str(&pointer_step(&key)),
                 |reader| {
                     reader.note(begins);
                     reader.flow(depth + 1)

@@ -14,6 +14,7 @@ use super::{
     MAX_DEPTH, Positions,
     scalar::{self, Scalar},
 };
+use crate::encoding::pointer_step;
 use serde_json::{Map, Number, Value};
 
 /// Longest key of the simple form. YAML finds a key only if its `:` is within 1024 characters of
@@ -242,7 +243,7 @@ impl<'t> Reader<'t> {
             let begins = self.at;
             let key = self.key()?;
             let value = self.below(
-                |pointer| escape(&key, pointer),
+                |pointer| pointer.push_str(&pointer_step(&key)),
                 |reader| {
                     reader.note(begins);
                     reader.block_value(column?, depth)
@@ -415,14 +416,6 @@ impl<'t> Reader<'t> {
             }
         }
         Some(Value::Object(map))
-    }
-}
-
-/// Appends a key to a JSON pointer (RFC 6901, section 3).
-fn escape(key: &str, pointer: &mut String) {
-    match key.contains(['~', '/']) {
-        true => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
-        false => pointer.push_str(key),
     }
 }
 
