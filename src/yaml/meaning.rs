@@ -70,8 +70,8 @@ pub fn in_plain_words(message: &str, at: Option<char>) -> (String, &'static str)
             }
         };
     }
-    let is_said = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
-    let known = MESSAGES.iter().find(|(parts, ..)| is_said(parts));
+    let fits = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
+    let known = MESSAGES.iter().find(|(parts, ..)| fits(parts));
     known.map_or_else(
         || (message.to_owned(), ""),
         |(_, words, hint)| ((*words).to_owned(), *hint),
