@@ -18,6 +18,7 @@ mod definition;
 mod deploy;
 mod endorse;
 mod explain;
+mod gateway;
 mod input;
 mod lifecycle;
 mod list;

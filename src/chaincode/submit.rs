@@ -4,12 +4,13 @@ use super::commit::{Outcome, Watch};
 use super::definition::judge;
 use super::endorse::{Answers, Endorsers, LIST, endorse, unreached};
 use super::explain::explain;
+use super::gateway;
 use super::view::View;
-use crate::channel::{broadcast, warm};
+use crate::channel::{broadcast, place, warm};
 use crate::error::{Error, Place, Result};
 use crate::ledger::code::TxValidationCode;
 use crate::ledger::message::collection::ApplicationPolicy;
-use crate::ledger::proposal::{Call, Endorsed, Proposal, TxId};
+use crate::ledger::proposal::{Answer, Call, Endorsed, Proposal, TxId};
 use crate::member::Member;
 use futures::future::{Either, join_all, select};
 use std::collections::BTreeSet;
@@ -67,9 +68,10 @@ pub async fn submit(submission: &Submission<'_>) -> Result<Done> {
     let asked = futures::future::join(watches, endorse(submission.endorsers, &proposal));
     let (watches, answers) = beside(asked, warm(member, view)).await;
     let unsent = |error: Error| error.now("no transaction was sent to the orderers");
-    let endorsed = endorsed(submission, &proposal, &answers).map_err(unsent)?;
+    let endorsed = endorsed(submission, &proposal, &answers).await;
+    let endorsed = endorsed.map_err(unsent)?;
     let mut watches: Vec<Watch<'_>> = watches.into_iter().collect::<Result<_>>().map_err(unsent)?;
-    let envelope = proposal.transaction(&endorsed, &member.identity)?;
+    let envelope = proposal.transaction(&endorsed.result, &member.identity)?;
     let deadline = Instant::now() + timeout;
     let tx_id = proposal.tx_id();
     broadcast(member, view, &envelope, deadline)
@@ -89,14 +91,14 @@ pub async fn submit(submission: &Submission<'_>) -> Result<Done> {
     let Outcome { block, code } = outcome;
     if code != TxValidationCode::Valid as i32 {
         let watch = &watches[0];
-        return Err(explain(submission, watch.peer(), tx_id, outcome, &endorsed).await);
+        return Err(explain(submission, watch.peer(), tx_id, outcome, &endorsed.result).await);
     }
     Ok(Done {
         tx_id: tx_id.clone(),
         block,
-        result: endorsed.result().to_vec(),
-        event: endorsed.event().map(|event| event.event_name),
-        endorsed_by: answers.answers.iter().map(|it| it.peer.clone()).collect(),
+        result: endorsed.result.result().to_vec(),
+        event: endorsed.result.event().map(|event| event.event_name),
+        endorsed_by: endorsed.by,
         passed_over: answers.failed.iter().map(words).collect(),
     })
 }
@@ -118,7 +120,7 @@ pub async fn endorsable(submission: &Submission<'_>) -> Result<()> {
     let member = submission.member;
     let proposal = Proposal::new(submission.call, &member.identity, &member.stamp()?)?;
     let answers = endorse(submission.endorsers, &proposal).await;
-    endorsed(submission, &proposal, &answers).map(|_| ())
+    endorsed(submission, &proposal, &answers).await.map(|_| ())
 }
 
 /// `peer0.org2: no pod of it runs`
@@ -126,25 +128,62 @@ pub fn words(place: &Place) -> String {
     format!("{}: {}", place.subject, place.note)
 }
 
-/// Returns the endorsements if a transaction with them can be valid.
-fn endorsed(submission: &Submission<'_>, proposal: &Proposal, all: &Answers) -> Result<Endorsed> {
+/// What peers endorsed.
+struct ByPeers {
+    result: Endorsed,
+    /// Names of the peers; of the gateway, where it asked others.
+    by: Vec<String>,
+}
+
+impl ByPeers {
+    fn of(proposal: &Proposal, answers: &[Answer]) -> Result<ByPeers> {
+        Ok(ByPeers {
+            result: proposal.endorsed(answers)?,
+            by: answers.iter().map(|it| it.peer.clone()).collect(),
+        })
+    }
+}
+
+/// The endorsements, if they make a transaction that can become valid. Those of organizations whose
+/// peers are not reached from here come by way of an own peer.
+async fn endorsed(
+    submission: &Submission<'_>,
+    proposal: &Proposal,
+    all: &Answers,
+) -> Result<ByPeers> {
     let chaincode = &submission.call.chaincode;
     if all.answers.is_empty() {
         return Err(refused(chaincode, all));
     }
-    let endorsed = proposal.endorsed(&all.answers)?;
+    let endorsed = ByPeers::of(proposal, &all.answers)?;
     let Some(policy) = submission.policy.filter(|_| !submission.send_anyway) else {
         return Ok(endorsed);
     };
-    let verdict = judge(submission.view, chaincode, policy, &endorsed.endorsers()?)?;
+    let verdict = judge(
+        submission.view,
+        chaincode,
+        policy,
+        &endorsed.result.endorsers()?,
+    )?;
     if verdict.is_satisfied {
         return Ok(endorsed);
     }
+    let failed = match gateway::may_help(submission) {
+        true => match gateway::endorse(submission, proposal).await {
+            Ok(answers) => return ByPeers::of(proposal, &answers),
+            Err(error) => Some(error),
+        },
+        false => None,
+    };
     let peers: Vec<&str> = all.answers.iter().map(|it| it.peer.as_str()).collect();
     let error = Error::cluster(format!(
         "the endorsements for \"{chaincode}\" are not sufficient"
     ))
     .at_all(all.failed.clone());
+    let error = match failed {
+        Some(failed) => error.at(place("others, by way of the own peers", &failed)),
+        None => error,
+    };
     Err(unreached(error, chaincode, all.repeated)
     .why(verdict.to_string())
     .why(format!("endorsed by {}", peers.join(", ")))

@@ -2,10 +2,12 @@
 
 use super::patience::Pauses;
 use super::view::{Address, View};
+use crate::cluster::ApiErrorKind;
 use crate::error::{Error, Place, Result};
+use crate::identity::NodeRole;
 use crate::ledger::message::common::Envelope;
 use crate::member::Member;
-use crate::node::{Fault, Retry};
+use crate::node::{Cause, Fault, Retry};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
@@ -23,6 +25,9 @@ pub fn place(node: &str, error: &Error) -> Place {
 /// Sends a transaction to as many orderers as needed for one honest orderer to forward it. Retries
 /// orderers without a leader until the deadline. It is safe to send a transaction again: the second
 /// copy becomes invalid.
+///
+/// The orderers may be in a namespace or a cluster that is not reached from here. Then a peer of the
+/// member sends the transaction, by its gateway service.
 pub async fn broadcast(
     member: &Member,
     view: &View,
@@ -41,11 +46,13 @@ pub async fn broadcast(
             .map(async |orderer| (orderer, send(member, orderer, envelope).await))
             .buffer_unordered(view.takers);
         let (mut taken, mut places, mut may_pass) = (0, Vec::new(), false);
+        let mut is_away = false;
         while let Some((orderer, result)) = sent.next().await {
             match result {
                 Ok(()) => taken += 1,
                 Err(Refused::Fault(fault)) => {
                     may_pass |= fault.retry() != Retry::No;
+                    is_away |= is_not_here(&fault);
                     places.push(place(&orderer.address, &fault.into()));
                 }
                 Err(Refused::Unusable(error)) => places.push(place(&orderer.address, &error)),
@@ -58,6 +65,15 @@ pub async fn broadcast(
         if taken > 0 {
             return Ok(());
         }
+        if is_away && member.contact.role == NodeRole::Peer {
+            match by_peer(member, &view.name, envelope).await {
+                Ok(()) => return Ok(()),
+                Err((more, passes)) => {
+                    places.extend(more);
+                    may_pass |= passes;
+                }
+            }
+        }
         if !(may_pass && pauses.wait().await) {
             return Err(Error::cluster(format!(
                 "no orderer of channel \"{}\" accepts the transaction",
@@ -66,6 +82,39 @@ pub async fn broadcast(
             .at_all(places));
         }
     }
+}
+
+/// Whether a node's namespace is not this user's, or not in this cluster.
+fn is_not_here(fault: &Fault) -> bool {
+    match &fault.cause {
+        Cause::Forbidden(_) => true,
+        Cause::Forward(error) => error.kind == ApiErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+/// Sends a transaction through the first own peer that takes it. Otherwise returns what each
+/// answered, and whether it may pass.
+async fn by_peer(
+    member: &Member,
+    channel: &str,
+    envelope: &Envelope,
+) -> Result<(), (Vec<Place>, bool)> {
+    let (mut places, mut may_pass) = (Vec::new(), false);
+    for node in &member.contact.nodes {
+        let failed: Error = match member.peer(node) {
+            Ok(peer) => match peer.submit(channel, envelope).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => {
+                    may_pass |= fault.retry() != Retry::No;
+                    fault.into()
+                }
+            },
+            Err(error) => error,
+        };
+        places.push(place(&node.host, &failed));
+    }
+    Err((places, may_pass))
 }
 
 /// Connects to the orderers that are called first.

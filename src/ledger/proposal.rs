@@ -210,6 +210,30 @@ impl Proposal {
         })
     }
 
+    /// The endorsements in a transaction that a peer's gateway prepared, as one answer each:
+    /// [`Proposal::endorsed`] checks them like any others. `peer` names the gateway in errors.
+    pub fn prepared(&self, envelope: &Envelope, peer: &str) -> Result<Vec<Answer>> {
+        let what = "the transaction that the peer prepared";
+        let payload: Payload = super::message::decode(&envelope.payload, what)?;
+        let transaction: Transaction = super::message::decode(&payload.data, what)?;
+        let action = transaction.actions.into_iter().next().unwrap_or_default();
+        let action: ChaincodeActionPayload = super::message::decode(&action.payload, what)?;
+        let action = action.action.unwrap_or_default();
+        let answer = |endorsement: Endorsement| Answer {
+            peer: peer.to_owned(),
+            response: ProposalResponse {
+                response: Some(Response {
+                    status: 200,
+                    ..Response::default()
+                }),
+                payload: action.proposal_response_payload.clone(),
+                endorsement: Some(endorsement),
+                ..ProposalResponse::default()
+            },
+        };
+        Ok(action.endorsements.into_iter().map(answer).collect())
+    }
+
     /// Assembles and signs the transaction, with the identity that signed the proposal.
     pub fn transaction(&self, endorsed: &Endorsed, identity: &Identity) -> Result<Envelope> {
         let payload = ChaincodeActionPayload {
@@ -382,6 +406,13 @@ impl From<Unendorsed> for Error {
                 Error::cluster(format!("{peer} sent an invalid response")).why(why)
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Proposal {
+    pub(crate) fn hash_for_tests(&self) -> Vec<u8> {
+        self.hash()
     }
 }
 

@@ -6,6 +6,9 @@ use crate::ledger::block::Checked;
 use crate::ledger::envelope::{Position, Seek};
 use crate::ledger::message::common::{self, Block, Envelope, Status};
 use crate::ledger::message::event::{self, FilteredBlock};
+use crate::ledger::message::gateway::{
+    EndorseRequest, EndorseResponse, SubmitRequest, SubmitResponse,
+};
 use crate::ledger::message::orderer::{BroadcastResponse, DeliverResponse, DeliverResponseType};
 use crate::ledger::message::peer::{
     BlockchainInfo, ChannelQueryResponse, ProposalResponse, SignedProposal,
@@ -17,6 +20,8 @@ use std::time::Duration;
 
 const FILTERED: &str = "/protos.Deliver/DeliverFiltered";
 const PROCESS: &str = "/protos.Endorser/ProcessProposal";
+const ENDORSE: &str = "/gateway.Gateway/Endorse";
+const SUBMIT: &str = "/gateway.Gateway/Submit";
 const BROADCAST: &str = "/orderer.AtomicBroadcast/Broadcast";
 const DELIVER: &str = "/orderer.AtomicBroadcast/Deliver";
 
@@ -150,6 +155,33 @@ impl<'a> Peer<'a> {
     pub async fn join(&self, genesis: &Block) -> Result<()> {
         let call = Call::new("", "cscc", "JoinChain", vec![genesis.encode_to_vec()]);
         self.query(&call).await.map(|_| ())
+    }
+}
+
+/// The peer's gateway service (since 2.4), which reaches what is not reached from here.
+impl Peer<'_> {
+    /// Has the peer collect the endorsements that a proposal needs, from peers of any organization.
+    /// The transaction lacks its creator's signature.
+    pub async fn endorse(&self, channel: &str, proposal: &Proposal) -> Result<Envelope, Fault> {
+        let request = EndorseRequest {
+            transaction_id: proposal.tx_id().to_string(),
+            channel_id: channel.to_owned(),
+            proposed_transaction: Some(proposal.signed().clone()),
+            endorsing_organizations: Vec::new(),
+        };
+        let response: EndorseResponse = self.grpc.unary(ENDORSE, &request).await?;
+        Ok(response.prepared_transaction.unwrap_or_default())
+    }
+
+    /// Has the peer send a transaction or a configuration update to an orderer.
+    pub async fn submit(&self, channel: &str, envelope: &Envelope) -> Result<(), Fault> {
+        let request = SubmitRequest {
+            transaction_id: String::new(),
+            channel_id: channel.to_owned(),
+            prepared_transaction: Some(envelope.clone()),
+        };
+        let _: SubmitResponse = self.grpc.unary(SUBMIT, &request).await?;
+        Ok(())
     }
 }
 

@@ -1,8 +1,11 @@
 //! Calls to peers that cannot connect to a chaincode's server yet.
 
 use super::*;
+use crate::chaincode::gateway;
+use crate::chaincode::submit::Submission;
 use crate::cluster::scripted::{Scripted, impatient};
 use crate::fabric::{Model, Subject};
+use crate::ledger::message::common::Block;
 use crate::ledger::message::peer::{ProposalResponse, Response};
 use crate::ledger::proposal::{Proposal, Unendorsed};
 use crate::ledger::sign::Identity;
@@ -128,4 +131,102 @@ fn the_error_says_how_long_the_server_was_waited_for() {
             && text.contains("`kubectl fabric chaincode logs basic`"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn an_own_peer_collects_endorsements_once_it_knows_the_others() {
+    let (admin, key) = (
+        admin!("signcerts/Admin@org1-cert.pem"),
+        admin!("keystore/priv_sk"),
+    );
+    let endorser = Identity::from_pem("Org2MSP", admin, key, "a peer").unwrap();
+    let authority = Authority::new();
+    let asked = Arc::new(AtomicUsize::new(0));
+    // The gateway's answer depends on the proposal, which the test makes after the server.
+    let prepared: Arc<std::sync::Mutex<Vec<u8>>> = Arc::default();
+    let (count, answer) = (Arc::clone(&asked), Arc::clone(&prepared));
+    let server = Server::grpc(Some(authority.server(&["h2"])), move |call| {
+        assert_eq!(call, "Endorse");
+        match count.fetch_add(1, Ordering::SeqCst) {
+            0 => Play::Refuse(9, "no combination of peers can be derived".to_owned()),
+            _ => Play::Answer(vec![answer.lock().unwrap().clone().into()]),
+        }
+    })
+    .await;
+    let member = member(Grpc::new(server.node(authority.client()))).await;
+    let proposal = Proposal::new(&call(), &member.identity, &member.stamp().unwrap()).unwrap();
+    let block = include_bytes!("../../../tests/fixtures/v2.5.16/mychannel.block");
+    let view = View::of("mychannel", &Block::decode(&block[..]).unwrap()).unwrap();
+    let endorsers = Endorsers {
+        organization: "org1".to_owned(),
+        msp_id: "Org1MSP".to_owned(),
+        peers: Vec::new(),
+    };
+    let submission = Submission {
+        member: &member,
+        view: &view,
+        endorsers: &[endorsers],
+        call: &call(),
+        policy: None,
+        send_anyway: false,
+        others: &[],
+        timeout: Duration::from_secs(5),
+    };
+    assert!(gateway::may_help(&submission));
+    *prepared.lock().unwrap() = transaction(&proposal, &endorser);
+    let answers = gateway::endorse(&submission, &proposal).await;
+    let answers = answers.unwrap();
+    assert_eq!((answers.len(), server.calls().len()), (1, 2));
+    assert_eq!(answers[0].peer, NAME);
+    // What the gateway sends is checked like the answer of any peer.
+    let endorsed = proposal.endorsed(&answers).unwrap();
+    assert_eq!(endorsed.endorsers().unwrap()[0].msp_id, "Org2MSP");
+    let other = Proposal::new(&call(), &member.identity, &member.stamp().unwrap()).unwrap();
+    assert!(other.endorsed(&answers).is_err());
+}
+
+/// A prepared transaction, as a gateway answers it.
+fn transaction(proposal: &Proposal, endorser: &Identity) -> Vec<u8> {
+    use crate::ledger::message::gateway::EndorseResponse;
+    use crate::ledger::message::peer::{
+        ChaincodeAction, Endorsement, ProposalResponsePayload, Response,
+    };
+    let action = ChaincodeAction {
+        response: Some(Response {
+            status: 200,
+            ..Response::default()
+        }),
+        ..ChaincodeAction::default()
+    };
+    let payload = ProposalResponsePayload {
+        proposal_hash: proposal.hash_for_tests(),
+        extension: action.encode_to_vec(),
+    };
+    let payload = payload.encode_to_vec();
+    let serialized = endorser.serialized();
+    let signature = endorser
+        .sign(&[&payload[..], &serialized].concat())
+        .unwrap();
+    let answer = Answer {
+        peer: "peer0.org2".to_owned(),
+        response: ProposalResponse {
+            response: Some(Response {
+                status: 200,
+                ..Response::default()
+            }),
+            payload,
+            endorsement: Some(Endorsement {
+                endorser: serialized,
+                signature,
+            }),
+            ..ProposalResponse::default()
+        },
+    };
+    let endorsed = proposal.endorsed(&[answer]).unwrap();
+    let mut envelope = proposal.transaction(&endorsed, endorser).unwrap();
+    envelope.signature = Vec::new();
+    let response = EndorseResponse {
+        prepared_transaction: Some(envelope),
+    };
+    response.encode_to_vec()
 }

@@ -14,6 +14,7 @@ pub mod collection;
 pub mod common;
 pub mod configuration;
 pub mod event;
+pub mod gateway;
 pub mod lifecycle;
 pub mod lscc;
 pub mod msp;
