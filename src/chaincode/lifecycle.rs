@@ -3,6 +3,7 @@
 
 use super::definition::Definition;
 use super::view::View;
+use crate::channel::reach;
 use crate::error::{Error, Result};
 use crate::fabric::contact::Node;
 use crate::ledger::chaincode_package::Package;
@@ -177,13 +178,15 @@ impl Lifecycle<'_> {
         let arguments = InstallChaincodeArgs {
             chaincode_install_package: package.bytes.clone(),
         };
-        let failed = match peer.query(&call("", INSTALL_CHAINCODE, &arguments)).await {
+        let call = call("", INSTALL_CHAINCODE, &arguments);
+        // A peer refuses a package that it has.
+        let failed = match reach(async || peer.query(&call).await).await {
             Ok(_) => return Ok(()),
             Err(failed) => failed,
         };
         match installed(&peer).await {
             Ok(all) if all.iter().any(|it| it.package_id == package.id()) => Ok(()),
-            _ => Err(failed.into()),
+            _ => Err(failed),
         }
     }
 

@@ -37,7 +37,8 @@ mod words;
 
 pub use broadcast::{broadcast, place, warm};
 pub use change::{
-    BatchLimits, Change, Changed, Consenter, Joining, change, check, check_nodes, raised_levels,
+    BatchLimits, Change, Changed, Consenter, Consenters, Joining, change, check, check_nodes,
+    keep_consenters, msp_ids, raised_levels,
 };
 pub use create::{Create, await_leader, create, first_block, join_orderer};
 pub use genesis::genesis;
@@ -46,7 +47,7 @@ pub use join::{Join, join, join_peer};
 pub use live::{Current, compare, current, view};
 pub use ordering::prepare_consenters;
 pub use outcome::{Did, Outcome, Step};
-pub use patience::{Pauses, REACH};
+pub use patience::{Pauses, REACH, reach};
 pub use proposal_file::{Explanation, ProposalFile};
 pub use read::{Position, Source, fetch};
 pub use states::{ChannelAtNode, Held, states};

@@ -13,6 +13,7 @@ use crate::ledger::envelope::{Stamp, config_signature, config_update, signed};
 use crate::ledger::message::common::{Block, BlockData, BlockHeader, ConfigSignature, HeaderType};
 use crate::ledger::message::configuration::ConfigEnvelope;
 use crate::ledger::message::orderer_configuration::BatchTimeout;
+use crate::ledger::msp::Msp;
 use crate::ledger::sign::Identity;
 use crate::ledger::update;
 use crate::member::{Certificates, Participant};
@@ -72,7 +73,11 @@ fn participant(line: &str, model: Model, release: &str, values: Value) -> Partic
     });
     Participant {
         certificates: certificates.collect(),
-        msp: public::of_folder(&files(&folder.join("msp"))),
+        msp: Msp::from_files(
+            &contact.msp_id,
+            &public::of_folder(&files(&folder.join("msp"))),
+        )
+        .unwrap(),
         contact,
     }
 }

@@ -75,7 +75,7 @@ impl Wanted<'_> {
                     .orderers
                     .iter()
                     .map(|it| definition(&it.contact, &it.msp))
-                    .collect::<Result<_>>()?,
+                    .collect(),
                 policies: genesis::orderer_policies(),
                 capabilities: self.levels("orderer", &orderers),
                 addresses: Vec::new(),
@@ -314,7 +314,7 @@ fn peer_organization(it: &Participant, anchors: Option<&[String]>) -> Result<Org
     };
     Ok(Organization {
         anchor_peers: anchors.into_iter().map(anchor).collect::<Result<_>>()?,
-        ..definition(&it.contact, &it.msp)?
+        ..definition(&it.contact, &it.msp)
     })
 }
 
@@ -332,7 +332,7 @@ pub fn anchor(node: &Node) -> Result<AnchorPeer> {
 pub fn organization(it: &Participant) -> Result<(Organization, Part)> {
     Ok(match it.contact.role {
         NodeRole::Peer => (peer_organization(it, None)?, Part::Application),
-        NodeRole::Orderer => (definition(&it.contact, &it.msp)?, Part::Orderer),
+        NodeRole::Orderer => (definition(&it.contact, &it.msp), Part::Orderer),
     })
 }
 

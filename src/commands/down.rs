@@ -7,6 +7,7 @@ use super::up::Asked;
 use super::{Edge, confirm};
 use crate::deploy::Options;
 use crate::error::Result;
+use crate::network::Removal;
 use crate::network::state::ReleaseKey;
 use crate::up::{self, Down, compose};
 use clap::Args;
@@ -68,6 +69,7 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             allow_outside: arguments.run.allow_outside.clone(),
             ..Options::default()
         },
+        removal: Removal::Keep,
     };
     let down = Down {
         delete_data: arguments.delete_data,

@@ -60,7 +60,7 @@ use crate::manifest::{Hook, Sealed};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{Action, Plan};
-use crate::release::{self, Record, ReleaseName, Summary};
+use crate::release::{self, Entry, Record, ReleaseName, Summary};
 use crate::storage;
 use carry_out::carry_out;
 use course::Counted;
@@ -95,6 +95,9 @@ pub struct Outcome {
     /// Masks this release's secrets in the output.
     pub masker: Masker,
     pub dry_run: bool,
+    /// Whether the newest revision before the operation is deployed, rather than failed,
+    /// interrupted or unreadable; `None` if there is none.
+    pub was_settled: Option<bool>,
     pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
     /// UID of the namespace that is being deleted.
@@ -121,6 +124,7 @@ impl Outcome {
             generated_identities: prepared.target.identities.generated,
             masker: prepared.masker,
             dry_run,
+            was_settled: prepared.past.entries.last().map(Entry::is_deployed),
             objects: record.objects,
             hooks: record.hooks,
             leaving: None,

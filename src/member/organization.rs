@@ -209,24 +209,27 @@ pub async fn ca_authorities(cluster: &Cluster, contact: &Contact) -> Result<Stri
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Returns an organization for a channel's configuration, with the default policies.
-pub fn definition(contact: &Contact, msp: &MspFiles) -> Result<Organization> {
-    let msp = Msp::from_files(&contact.msp_id, msp)?;
-    Ok(match contact.role {
+/// Describes an organization as a channel holds it, with the default policies.
+pub fn definition(contact: &Contact, msp: &Msp) -> Organization {
+    let msp = Msp {
+        id: contact.msp_id.clone(),
+        ..msp.clone()
+    };
+    match contact.role {
         NodeRole::Peer => Organization::of_peers(msp),
         NodeRole::Orderer => {
             let endpoints = contact.nodes.iter().map(|node| node.endpoint.clone());
             Organization::of_orderers(msp, endpoints.collect())
         }
-    })
+    }
 }
 
 fn without_nodes(contact: &Contact) -> Error {
     Error::user(format!("organization \"{}\" has no nodes", contact.release))
 }
 
-/// The public certificates of one orderer, for its consenter entry in a channel's configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The public certificates of one orderer, as a channel's configuration names a consenter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificates {
     /// PEM: its certificate for signing blocks.
     pub identity: Vec<u8>,
@@ -238,8 +241,7 @@ pub struct Certificates {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
     pub contact: Contact,
-    /// The public part of its MSP.
-    pub msp: MspFiles,
+    pub msp: Msp,
     /// Of each node, in the order of the contact's.
     pub certificates: Vec<Certificates>,
 }
@@ -265,6 +267,7 @@ impl Participant {
         let (msps, tls) = futures::try_join!(msps, tls)?;
         let first = msps.first().ok_or_else(|| without_nodes(&contact))?;
         let msp = public::of_secret(first, &contact.domain);
+        let msp = Msp::from_files(&contact.msp_id, &msp)?;
         let certificates = msps.iter().enumerate().map(|(index, msp)| {
             let tls = match tls.get(index) {
                 Some(tls) => entry_of(&contact, &nodes[index].tls, tls, "tls.crt")?,

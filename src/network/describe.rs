@@ -7,6 +7,7 @@ use super::member::{Consensus, Member, Role};
 use crate::chart::{Chart, repository};
 use crate::compose::{self, Given};
 use crate::error::{Error, Place, Result};
+use crate::fabric::contact::Contact;
 use crate::fabric::{self, CHANNEL_PARTICIPATION, Model, SYSTEM_CHANNEL, Span, Subject};
 use crate::values::{self, Origin, StoredSecrets, Values};
 use semver::Version;
@@ -78,6 +79,7 @@ pub fn describe(chart: &Chart, installation: &Installation) -> Result<Member> {
         chaincode_port: value("/chaincode/port")
             .and_then(Value::as_u64)
             .unwrap_or(9999),
+        contact: Contact::of(subject).ok(),
     })
 }
 

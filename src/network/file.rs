@@ -138,6 +138,21 @@ pub struct Chaincode {
 }
 
 impl Channel {
+    /// Whether an organization takes part in it.
+    pub fn has(&self, organization: &str) -> bool {
+        self.orderers.contains_key(organization) || self.organizations.contains_key(organization)
+    }
+
+    /// The file with its genesis block, for organizations that cannot read it from an orderer.
+    pub fn block_file(&self) -> String {
+        format!("{}.block", self.name)
+    }
+
+    /// The file with an update of its configuration that other organizations sign.
+    pub fn proposal_file(&self) -> String {
+        format!("{}.update.json", self.name)
+    }
+
     /// Returns true if its peers use the chaincode lifecycle of Fabric 1.4 (`lscc`), which is the
     /// case below application level V2_0.
     pub fn is_legacy(&self) -> bool {
@@ -158,6 +173,13 @@ impl Network {
     pub fn installation(&self, key: &ReleaseKey) -> Option<&Installation> {
         let mut all = self.installations();
         all.find(|it| it.release == key.release && it.namespace == key.namespace)
+    }
+
+    /// The file with an organization's public part, by which other organizations know it.
+    pub fn definition_file(&self, organization: &str) -> String {
+        let named = self.organizations.get(organization);
+        let named = named.and_then(|it| it.definition.clone());
+        named.unwrap_or_else(|| format!("{organization}.json"))
     }
 
     /// The namespace of an organization's release.

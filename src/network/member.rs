@@ -1,5 +1,6 @@
 //! The properties of an organization, from its chart and values, that other organizations need.
 
+use crate::fabric::contact::Contact;
 use semver::Version;
 
 pub use crate::fabric::Consensus;
@@ -30,4 +31,6 @@ pub struct Member {
     pub state_database: String,
     /// Port on which chaincode services of the organization listen.
     pub chaincode_port: u64,
+    /// Its nodes as others reach them; `None` of Kafka.
+    pub contact: Option<Contact>,
 }

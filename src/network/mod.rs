@@ -39,7 +39,7 @@ mod tests;
 
 pub use describe::{describe, describe_embedded};
 pub use file::Network;
-pub use plan::{Held, Part, Plan, Removal, Unknown, Wait, members, plan};
+pub use plan::{Held, Own, Part, Plan, Removal, Unknown, Wait, members, plan};
 pub use quantity::bytes;
 pub use read::{Draft, Given};
 pub use state::{Known, Observed, Wanted};

@@ -89,11 +89,34 @@ impl Plan {
         rounds
     }
 
-    /// Returns the part of one organization: the steps that it can run with its own permissions,
-    /// and what it waits for.
+    /// The changes of channels that take an organization out of them, as `mychannel: remove
+    /// organization Org2MSP`.
+    pub fn expelled(&self) -> Vec<String> {
+        let mut expelled = Vec::new();
+        for step in &self.steps {
+            if let Action::UpdateChannel {
+                channel, changes, ..
+            } = &step.action
+            {
+                let leaves = changes
+                    .iter()
+                    .filter(|it| it.starts_with("remove organization "));
+                expelled.extend(leaves.map(|it| format!("{channel}: {it}")));
+            }
+        }
+        expelled
+    }
+
+    /// The part of one organization: what it can do with its own rights, and what it waits for.
     pub fn part_of(&self, organization: &str) -> Part {
+        self.part(&Own::One(organization), &BTreeSet::new())
+    }
+
+    /// The part that is carried out from here. `proposed`: ids of own steps that others must sign
+    /// now, so nothing more can be done about them here.
+    pub fn part(&self, own: &Own<'_>, proposed: &BTreeSet<String>) -> Part {
         let mut part = Part {
-            organization: organization.to_owned(),
+            organization: own.name().to_owned(),
             ..Part::default()
         };
         let by_id: BTreeMap<&str, &Step> = self
@@ -101,39 +124,36 @@ impl Plan {
             .iter()
             .map(|step| (step.id.as_str(), step))
             .collect();
+        let is_own = |step: &Step| step.by.iter().any(|by| own.has(by));
         let mut blocked: BTreeSet<&str> = BTreeSet::new();
         let mut waits: BTreeMap<&str, Wait> = BTreeMap::new();
         for step in &self.steps {
-            let is_own = step.by.iter().any(|by| by == organization);
-            let foreign = |id: &&String| {
-                by_id
-                    .get(id.as_str())
-                    .is_some_and(|it| !it.by.iter().any(|by| by == organization))
-            };
-            if is_own {
-                for id in step.after.iter().filter(foreign) {
-                    let other = by_id[id.as_str()];
-                    let wait = waits.entry(&other.id).or_insert_with(|| Wait {
-                        from: other.by.clone(),
-                        what: other.action.to_string(),
-                        before: Vec::new(),
-                    });
+            let is_own_step = is_own(step);
+            // Only others can hand these over, and nothing goes on without them.
+            if !is_own_step && step.is_handover() {
+                waits.insert(&step.id, Wait::of(step));
+            }
+            if is_own_step {
+                let others = step.after.iter().filter_map(|id| by_id.get(id.as_str()));
+                for other in others.filter(|other| !is_own(other)) {
+                    let wait = waits.entry(&other.id).or_insert_with(|| Wait::of(other));
                     wait.before.push(step.id.clone());
                 }
             }
-            let waiting = step.after.iter().any(|id| blocked.contains(id.as_str()));
-            if !is_own || waiting {
+            let waiting = proposed.contains(&step.id)
+                || step.after.iter().any(|id| blocked.contains(id.as_str()));
+            if !is_own_step || waiting {
                 blocked.insert(&step.id);
             }
-            match (is_own, waiting) {
+            match (is_own_step, waiting) {
                 (true, false) => part.now.push(step.clone()),
                 (true, true) => part.later.push(step.clone()),
                 (false, _) => {}
             }
             if let Action::UpdateChannel { signers, .. } = &step.action
-                && is_own
+                && is_own_step
             {
-                let others = signers.iter().filter(|signer| *signer != organization);
+                let others = signers.iter().filter(|signer| !own.has(signer));
                 part.signatures.extend(others.map(|signer| Wait {
                     from: vec![signer.clone()],
                     what: format!("sign: {}", step.action),
@@ -142,13 +162,36 @@ impl Plan {
             }
         }
         part.waits = waits.into_values().collect();
-        let is_own = |held: &&Held| held.step.by.iter().any(|by| by == organization);
-        part.held = self.held.iter().filter(is_own).cloned().collect();
+        let held = self.held.iter().filter(|held| is_own(&held.step));
+        part.held = held.cloned().collect();
         part
     }
 }
 
-/// The part of one organization in a plan.
+/// The organizations whose steps are carried out from here.
+pub enum Own<'a> {
+    One(&'a str),
+    /// All whose namespaces are seen from here.
+    AllBut(&'a BTreeSet<String>),
+}
+
+impl Own<'_> {
+    fn has(&self, organization: &str) -> bool {
+        match self {
+            Own::One(name) => *name == organization,
+            Own::AllBut(elsewhere) => !elsewhere.contains(organization),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Own::One(name) => name,
+            Own::AllBut(_) => "",
+        }
+    }
+}
+
+/// What one organization does of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Part {
     pub organization: String,
@@ -172,7 +215,25 @@ pub struct Wait {
     pub before: Vec<String>,
 }
 
-/// Returns the organizations of a channel, orderers first.
+impl Part {
+    /// Whether anything is left that others must do first.
+    pub fn is_open(&self) -> bool {
+        let waits = self.waits.len() + self.signatures.len();
+        waits + self.later.len() + self.held.len() > 0
+    }
+}
+
+impl Wait {
+    fn of(step: &Step) -> Wait {
+        Wait {
+            from: step.by.clone(),
+            what: step.action.to_string(),
+            before: Vec::new(),
+        }
+    }
+}
+
+/// The organizations of a network that take part in a channel, orderers first.
 pub fn members<'n>(network: &'n Network, channel: &str) -> Vec<&'n str> {
     let channel = network.channels.get(channel).into_iter();
     channel

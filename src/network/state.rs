@@ -91,6 +91,14 @@ pub struct Observed {
     pub channels: BTreeMap<String, Known<Vec<Change>>>,
     /// By chaincode and channel.
     pub definitions: BTreeMap<Pair, Known<Definitions>>,
+    /// Organizations whose namespace is not seen from here, and whether their public part is known.
+    pub elsewhere: BTreeMap<String, bool>,
+    /// Channels whose genesis block is here as a file.
+    pub blocks: BTreeSet<String>,
+    /// Organizations that the file no longer names in a channel, and that are in it, by channel.
+    pub staying: BTreeMap<String, BTreeSet<String>>,
+    /// Releases, no longer in the file, that are servers of chaincodes.
+    pub servers: BTreeSet<ReleaseKey>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,11 @@ pub enum Action {
     Identities {
         organization: String,
     },
+    /// Provide an organization's public part. Without it, others cannot add it to a channel.
+    Definition {
+        organization: String,
+        file: String,
+    },
     /// Create the genesis block of the orderers' system channel and store it in a Secret.
     SystemGenesis {
         organization: String,
@@ -31,6 +36,11 @@ pub enum Action {
     /// Create a channel's genesis block from the public parts of its members.
     Genesis {
         channel: String,
+    },
+    /// Create a channel and provide its genesis block. Its orderers are in other namespaces.
+    Block {
+        channel: String,
+        file: String,
     },
     /// Create a channel through the orderers' system channel.
     CreateChannel {
@@ -111,7 +121,10 @@ impl Action {
     /// Returns the id of the step, which is the same in every plan: `join/mychannel/org1/peer0`.
     pub fn id(&self) -> String {
         let parts: &[&str] = match self {
-            Action::Identities { organization: org } => &["identities", org],
+            Action::Identities { organization: org }
+            | Action::Definition {
+                organization: org, ..
+            } => &["identities", org],
             Action::SystemGenesis {
                 organization: org, ..
             } => &["system-genesis", org],
@@ -119,9 +132,9 @@ impl Action {
                 &["release", namespace, release]
             }
             Action::Uninstall { release, namespace } => &["uninstall", namespace, release],
-            Action::Genesis { channel } | Action::CreateChannel { channel } => {
-                &["channel", channel]
-            }
+            Action::Genesis { channel }
+            | Action::Block { channel, .. }
+            | Action::CreateChannel { channel } => &["channel", channel],
             Action::UpdateChannel { channel, .. } => &["update", channel],
             Action::Anchors {
                 channel,
@@ -201,6 +214,9 @@ impl Action {
             Action::Identities { organization } => {
                 format!("create the identities of {organization}")
             }
+            Action::Definition { organization, file } => {
+                format!("provide the public part of {organization}: {file}")
+            }
             Action::SystemGenesis {
                 organization,
                 channel,
@@ -232,6 +248,9 @@ impl Action {
     fn words_of_channel(&self) -> Option<String> {
         Some(match self {
             Action::Genesis { channel } => format!("create the genesis block of {channel}"),
+            Action::Block { channel, file } => {
+                format!("provide the genesis block of {channel}: {file}")
+            }
             Action::CreateChannel { channel } => format!("create {channel}"),
             Action::JoinOrderer {
                 channel,
@@ -335,4 +354,14 @@ pub struct Step {
     pub by: Vec<String>,
     /// Ids of steps in the same plan that must be completed first.
     pub after: Vec<String>,
+}
+
+impl Step {
+    /// Returns true if the step provides a file to other organizations.
+    pub fn is_handover(&self) -> bool {
+        matches!(
+            self.action,
+            Action::Definition { .. } | Action::Block { .. }
+        )
+    }
 }

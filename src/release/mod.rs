@@ -207,6 +207,12 @@ impl Entry {
             Entry::Unreadable { .. } => None,
         }
     }
+
+    /// Whether the revision is deployed, as far as it can be read.
+    pub fn is_deployed(&self) -> bool {
+        self.summary()
+            .is_some_and(|it| it.status == Status::Deployed)
+    }
 }
 
 /// An object that an attempt wrote or was about to write. Recorded before the first write.

@@ -81,10 +81,13 @@ fn package<'a>(site: &Site<'a>, chaincode: &str, organization: &str) -> &'a Pack
     &site.composed.packages[&(chaincode.to_owned(), organization.to_owned())]
 }
 
-/// Returns the organizations that run a chaincode on a channel and whose administrators are usable.
+/// The organizations that run a chaincode on a channel, as far as their administrators can be used.
+/// The one whose part is done is first: it sends what any of them may send.
 pub async fn members(site: &Site<'_>, chaincode: &Chaincode, channel: &str) -> Vec<Member> {
     let names = chaincode.organizations.get(channel);
-    site.members(names.into_iter().flatten()).await
+    let mut names: Vec<&String> = names.into_iter().flatten().collect();
+    names.sort_by_key(|name| site.organization != Some(name.as_str()));
+    site.members(names).await
 }
 
 /// Returns the view of a member whose peers may have just joined: until they have the blocks that

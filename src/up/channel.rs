@@ -5,12 +5,12 @@ use super::members::settings;
 use super::update::update;
 use crate::channel::{self, Position, Source, Wanted};
 use crate::error::{Error, Place, Result};
-use crate::ledger::config_tree::Configuration;
+use crate::ledger::config_tree::{Configuration, Group};
 use crate::ledger::message::common::Block;
 use crate::network::file::Channel;
 use crate::network::step::Action;
 use futures::future::join_all;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Genesis blocks that this run created, by channel.
@@ -33,7 +33,7 @@ pub async fn carry_out(site: &Site<'_>, action: &Action, genesis: &Blocks) -> Re
     match action {
         Action::Genesis { channel } => {
             let channel = &site.network.channels[channel];
-            genesis.put(&channel.name, first(site, channel).await?.1);
+            genesis.put(&channel.name, first(site, channel, None).await?.1);
             Ok(())
         }
         Action::JoinOrderer {
@@ -66,18 +66,35 @@ pub async fn carry_out(site: &Site<'_>, action: &Action, genesis: &Blocks) -> Re
         Action::UpdateChannel { channel, .. } => {
             update(site, &site.network.channels[channel]).await
         }
+        Action::Leave {
+            channel,
+            organization,
+            node,
+        } => {
+            let member = site.member(organization).await?;
+            let rest = member.participation(member.contact.node(node)?)?;
+            rest.remove(channel).await?;
+            Ok(())
+        }
         other => Err(Error::internal(format!("cannot {other}"))),
     }
 }
 
-/// Returns the channel's first configuration from the file, and its genesis block.
-pub async fn first(site: &Site<'_>, channel: &Channel) -> Result<(Configuration, Block)> {
-    let (orderers, organizations) = site.participants(channel).await?;
+/// The channel's first configuration by the file, and the genesis block that has it. `current` is
+/// its present configuration, if it exists.
+pub async fn first(
+    site: &Site<'_>,
+    channel: &Channel,
+    current: Option<&Group>,
+) -> Result<(Configuration, Block)> {
+    let (orderers, organizations) = site.participants(channel, current).await?;
+    let known = orderers.iter().chain(&organizations);
+    let known: BTreeSet<&str> = known.map(|it| it.contact.release.as_str()).collect();
     channel::first_block(&Wanted {
         name: &channel.name,
         orderers: &orderers,
         organizations: &organizations,
-        settings: &settings(site, channel),
+        settings: &settings(site, channel, &known),
     })
 }
 
@@ -96,17 +113,22 @@ async fn config_block(site: &Site<'_>, channel: &Channel) -> Result<Block> {
 
 async fn oldest(site: &Site<'_>, channel: &Channel) -> Result<Block> {
     let all = site.members_of(channel).await;
-    let block = channel::fetch(&Source::all(&all), &channel.name, Position::Oldest).await?;
-    Ok(block.into_block())
+    match channel::fetch(&Source::all(&all), &channel.name, Position::Oldest).await {
+        Ok(block) => Ok(block.into_block()),
+        // The orderers may not be seen from here.
+        Err(error) => site.handed_block(channel)?.ok_or(error),
+    }
 }
 
-/// Waits until each channel of the file has a leader.
+/// Waits until each of these channels has a leader.
 ///
 /// # Errors
 ///
-/// Lists the channels without a leader.
-pub async fn await_leaders(site: &Site<'_>) -> Result<()> {
-    let each = site.network.channels.values().map(async |channel| {
+/// Channels without one.
+pub async fn await_leaders(site: &Site<'_>, names: &BTreeSet<&str>) -> Result<()> {
+    let channels = site.network.channels.values();
+    let channels = channels.filter(|it| names.contains(it.name.as_str()));
+    let each = channels.map(async |channel| {
         let orderers = site.members(channel.orderers.keys()).await;
         channel::await_leader(&orderers, &channel.name, site.options.timeout).await
     });

@@ -138,14 +138,6 @@ pub fn check(network: &Network) -> Result<()> {
             );
         }
     }
-    for (name, organization) in &network.organizations {
-        if organization.definition.is_some() {
-            places.push(
-                Place::new(format!("organizations.{name}.definition"))
-                    .note("in a network file, organizations of other clusters are not supported"),
-            );
-        }
-    }
     match places.is_empty() {
         true => Ok(()),
         false => Err(

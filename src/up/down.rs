@@ -8,6 +8,7 @@ use crate::deploy::{self, Intent};
 use crate::error::{self, Error, Place, Result};
 use crate::network::state::ReleaseKey;
 use futures::future::join_all;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -83,7 +84,11 @@ fn keys<'a>(site: &'a Site<'_>) -> Vec<&'a ReleaseKey> {
     let namespace = site
         .organization
         .and_then(|name| site.network.namespace(name));
-    all.filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace))
+    let organizations = site.network.organizations.values();
+    let away = organizations.filter(|it| site.is_elsewhere(&it.installation.release));
+    let away: BTreeSet<&String> = away.map(|it| &it.installation.namespace).collect();
+    all.filter(|key| !away.contains(&key.namespace))
+        .filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace))
         .collect()
 }
 

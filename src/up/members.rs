@@ -4,11 +4,13 @@
 use super::Site;
 use crate::channel::Settings;
 use crate::error::{Error, Result};
+use crate::fabric::contact::Contact;
+use crate::ledger::config_tree::Group;
 use crate::member::{self, Member, Participant};
 use crate::network::file::Channel;
 use futures::future::{join_all, try_join_all};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
 /// One cell for each organization.
@@ -56,6 +58,11 @@ impl Site<'_> {
     /// Returns an organization with its administrator.
     pub async fn member(&self, organization: &str) -> Result<Arc<Member>> {
         let load = async || {
+            if self.is_elsewhere(organization) {
+                return Err(Error::cluster(format!(
+                    "organization \"{organization}\" is not seen from here"
+                )));
+            }
             let namespace = self.namespace(organization)?;
             let signing = (self.signing)(organization);
             Member::load(self.cluster, namespace, organization, &signing, self.now).await
@@ -90,6 +97,21 @@ impl Site<'_> {
             .await
     }
 
+    /// The organizations of this network that are installed and that the file no longer names.
+    pub fn left(&self) -> Vec<Contact> {
+        self.left_ones().clone()
+    }
+
+    fn left_ones(&self) -> MutexGuard<'_, Vec<Contact>> {
+        let left = self.memory.left.lock();
+        left.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the organizations of this network that the file no longer names.
+    pub fn remember_left(&self, contacts: Vec<Contact>) {
+        *self.left_ones() = contacts;
+    }
+
     fn namespace(&self, organization: &str) -> Result<&str> {
         let namespace = self.network.namespace(organization);
         namespace.ok_or_else(|| {
@@ -97,21 +119,28 @@ impl Site<'_> {
         })
     }
 
-    /// Returns the public parts of a channel's organizations: those with orderers, with only the
-    /// channel's consenters, and those with peers.
+    /// The public parts of a channel's organizations: those with orderers, with the consenters of
+    /// the channel alone, and those with peers. Those that are not known from here are left out;
+    /// `current` is the configuration of the channel, if it exists.
     pub async fn participants(
         &self,
         channel: &Channel,
+        current: Option<&Group>,
     ) -> Result<(Vec<Participant>, Vec<Participant>)> {
+        let one = async |name: &String| match self.is_elsewhere(name) {
+            true => self.partner(name, current),
+            false => Ok(Some((*self.participant(name).await?).clone())),
+        };
         let orderers = channel.orderers.iter().map(async |(name, it)| {
-            let whole = self.participant(name).await?;
-            Ok::<_, Error>(only(&whole, &it.consenters))
+            let whole = one(name).await?;
+            Ok::<_, Error>(whole.map(|whole| only(&whole, &it.consenters)))
         });
-        let peers = channel.organizations.keys().map(async |name| {
-            let whole = self.participant(name).await?;
-            Ok::<_, Error>((*whole).clone())
-        });
-        futures::try_join!(try_join_all(orderers), try_join_all(peers))
+        let peers = channel.organizations.keys().map(one);
+        let (orderers, peers) = futures::try_join!(try_join_all(orderers), try_join_all(peers))?;
+        Ok((
+            orderers.into_iter().flatten().collect(),
+            peers.into_iter().flatten().collect(),
+        ))
     }
 }
 
@@ -128,8 +157,9 @@ fn only(whole: &Participant, nodes: &[String]) -> Participant {
     some
 }
 
-/// Returns a channel's settings in the file, in the form of the channel room.
-pub fn settings(site: &Site<'_>, channel: &Channel) -> Settings {
+/// What the file sets of a channel, as the channel room takes it. `known` are the releases of its
+/// organizations that are known from here.
+pub fn settings(site: &Site<'_>, channel: &Channel, known: &BTreeSet<&str>) -> Settings {
     let mut policies = BTreeMap::new();
     let mut set = |group: &str, named: &BTreeMap<String, String>| {
         for (name, rule) in named {
@@ -144,10 +174,13 @@ pub fn settings(site: &Site<'_>, channel: &Channel) -> Settings {
     set("Orderer", &channel.policies.orderer);
     set("Application", &channel.policies.application);
     let msp_id = |release: &str| &site.network.organizations[release].member.msp_id;
-    for (name, it) in &channel.orderers {
+    let orderers = channel.orderers.iter();
+    for (name, it) in orderers.filter(|(name, _)| known.contains(name.as_str())) {
         set(&format!("Orderer/{}", msp_id(name)), &it.policies);
     }
-    for (name, it) in &channel.organizations {
+    let peers = channel.organizations.iter();
+    let peers = peers.filter(|(name, _)| known.contains(name.as_str()));
+    for (name, it) in peers.clone() {
         set(&format!("Application/{}", msp_id(name)), &it.policies);
     }
     let levels = [
@@ -161,9 +194,7 @@ pub fn settings(site: &Site<'_>, channel: &Channel) -> Settings {
         max_message_count: Some(channel.batch_size.max_messages),
         absolute_max_bytes: size(channel.batch_size.absolute_max_bytes),
         preferred_max_bytes: size(channel.batch_size.preferred_max_bytes),
-        anchors: channel
-            .organizations
-            .iter()
+        anchors: peers
             .map(|(name, it)| (name.clone(), it.anchors.clone()))
             .collect(),
         capabilities: levels

@@ -1,11 +1,11 @@
 //! Observes the state of the cluster and the nodes.
 
-use super::chaincode::{is_initialized, members as those_that_run};
 use super::compose::{NETWORK_LABEL, label};
+use super::definitions::definitions;
 use super::release::look;
 use super::run::words;
-use super::{Site, update};
-use crate::chaincode::{Committed, Lifecycle, installed};
+use super::{Site, exchange, update};
+use crate::chaincode::installed;
 use crate::error::{Error, Result};
 use crate::fabric::contact::Node;
 use crate::identity::NodeRole;
@@ -13,15 +13,12 @@ use crate::identity::certificate::hex;
 use crate::ledger::block;
 use crate::ledger::envelope::{self, Seek};
 use crate::ledger::message::common::Block;
-use crate::member::{Failed, Member};
-use crate::network::file::Chaincode;
-use crate::network::state::{
-    self, Approval, Definitions, Known, Membership, NodeKey, Observed, Release, ReleaseKey,
-};
+use crate::member::{self, Failed, Member};
+use crate::network::state::{self, Known, Membership, NodeKey, Observed, Release, ReleaseKey};
 use crate::release::{Entry, Status};
 use crate::storage;
 use futures::future::{join_all, try_join_all};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Reads everything that the plan needs.
@@ -31,7 +28,9 @@ use std::sync::Arc;
 /// Fails for releases that cannot match the file. Unreadable states are unknown.
 pub async fn observe(site: &Site<'_>) -> Result<Observed> {
     let mut observed = Observed::default();
+    site.elsewhere().await?;
     let keys = site.composed.wanted.releases.keys();
+    let keys = keys.filter(|key| !of_partner(site, key));
     let seen = keys.map(async |key| Ok::<_, Error>((key.clone(), look(site, key).await?)));
     for (key, seen) in try_join_all(seen).await? {
         if site.network.namespace(&key.release) == Some(&key.namespace) {
@@ -40,9 +39,7 @@ pub async fn observe(site: &Site<'_>) -> Result<Observed> {
         }
         observed.releases.insert(key, seen.release);
     }
-    for (key, release) in others(site).await {
-        observed.releases.entry(key).or_insert(release);
-    }
+    others(site, &mut observed).await;
     let present = present(site, &observed);
     let nodes = join_all(present.iter().map(async |name| nodes(site, name).await));
     observed.nodes.extend(nodes.await.into_iter().flatten());
@@ -50,8 +47,8 @@ pub async fn observe(site: &Site<'_>) -> Result<Observed> {
     let channels = channels.filter(|channel| is_joined(&observed, &channel.name));
     let channels: Vec<_> = channels.collect();
     let changes = join_all(channels.iter().map(async |channel| {
-        let changes = update::changes(site, channel).await;
-        (channel.name.clone(), known(changes))
+        let compared = update::compare(site, channel).await;
+        (channel.name.clone(), known(compared))
     }));
     let pairs = site.network.chaincodes.values().flat_map(|chaincode| {
         let on = chaincode.channels.iter();
@@ -63,37 +60,73 @@ pub async fn observe(site: &Site<'_>) -> Result<Observed> {
         ((chaincode.name.clone(), channel.clone()), known(found))
     }));
     let (changes, definitions) = futures::join!(changes, definitions);
-    observed.channels.extend(changes);
+    let mut members = BTreeSet::new();
+    for (channel, compared) in changes {
+        let changes = match compared {
+            Known::Known(compared) => {
+                members.extend(compared.members);
+                observed.staying.insert(channel.clone(), compared.staying);
+                Known::Known(compared.changes)
+            }
+            Known::Unknown(why) => Known::Unknown(why),
+        };
+        observed.channels.insert(channel, changes);
+    }
     observed.definitions.extend(definitions);
+    observed.elsewhere = exchange::known(site, &members)?;
+    for channel in site.network.channels.values() {
+        if site.partners(channel).next().is_some() && site.handed_block(channel)?.is_some() {
+            observed.blocks.insert(channel.name.clone());
+        }
+    }
     Ok(observed)
 }
 
-fn known<T>(result: Result<T>) -> Known<T> {
+/// Whether a release is in the namespace of an organization that is not seen from here.
+fn of_partner(site: &Site<'_>, key: &ReleaseKey) -> bool {
+    let mut organizations = site.network.organizations.values();
+    organizations.any(|it| {
+        let installation = &it.installation;
+        installation.namespace == key.namespace && site.is_elsewhere(&installation.release)
+    })
+}
+
+pub fn known<T>(result: Result<T>) -> Known<T> {
     match result {
         Ok(value) => Known::Known(value),
         Err(error) => Known::Unknown(words(&error)),
     }
 }
 
-/// Returns releases from an earlier version of the file, or none without permission to list them:
-/// no step depends on them.
-async fn others(site: &Site<'_>) -> Vec<(ReleaseKey, Known<Release>)> {
+/// Releases that an earlier version of the file brought up. Where they may not be listed, none are
+/// known, and nothing depends on them.
+async fn others(site: &Site<'_>, observed: &mut Observed) {
     let Ok(found) = storage::list_readable(site.cluster).await else {
-        return Vec::new();
+        return;
     };
     let own = (NETWORK_LABEL.to_owned(), label(site.network));
     let entries = found.entries.iter().filter_map(Entry::summary);
-    entries
-        .filter(|it| it.labels.get(&own.0) == Some(&own.1) && it.status != Status::Uninstalled)
-        .map(|it| {
-            let release = Release::Present {
-                digest: String::new(),
-                settled: it.status == Status::Deployed,
-            };
-            let key = ReleaseKey::new(&it.release, &it.namespace);
-            (key, Known::Known(release))
-        })
-        .collect()
+    let of_network = entries
+        .filter(|it| it.labels.get(&own.0) == Some(&own.1) && it.status != Status::Uninstalled);
+    let mut left = Vec::new();
+    for it in of_network {
+        let key = ReleaseKey::new(&it.release, &it.namespace);
+        if observed.releases.contains_key(&key) || of_partner(site, &key) {
+            continue;
+        }
+        match it.chart.as_str() {
+            "chaincode" => drop(observed.servers.insert(key.clone())),
+            _ => left.push(member::contact(site.cluster, &it.namespace, &it.release)),
+        }
+        let release = Release::Present {
+            digest: String::new(),
+            settled: it.status == Status::Deployed,
+        };
+        observed.releases.insert(key, Known::Known(release));
+    }
+    // Releases of Kafka are no organizations.
+    let contacts = join_all(left).await.into_iter().flatten();
+    site.remember_left(contacts.collect());
 }
 
 /// Returns the installed organizations of the file.
@@ -216,69 +249,4 @@ fn hash(block: Result<Block, Failed>) -> String {
     header
         .map(|header| hex(&block::hash(&header)))
         .unwrap_or_default()
-}
-
-/// Returns the state of a chaincode on a channel.
-async fn definitions(site: &Site<'_>, chaincode: &Chaincode, channel: &str) -> Result<Definitions> {
-    let name = &chaincode.name;
-    let members = those_that_run(site, chaincode, channel).await;
-    let committed = async { committed(&members, channel, name).await };
-    let committed = committed.await?;
-    let wanted = site.composed.definitions[name].digest();
-    let sequence = match &committed {
-        None => 1,
-        Some(it) if it.definition.digest() == wanted => it.sequence,
-        Some(it) => it.sequence + 1,
-    };
-    let organizations = chaincode.organizations.get(channel).into_iter().flatten();
-    let approvals = join_all(organizations.map(async |organization| {
-        let approval = approval(site, organization, channel, name, sequence).await;
-        (organization.clone(), known(approval))
-    }));
-    let initialized = async {
-        match (&committed, members.first()) {
-            (Some(_), Some(member)) if chaincode.init_required => {
-                is_initialized(member, channel, name).await.unwrap_or(false)
-            }
-            _ => false,
-        }
-    };
-    let (approvals, initialized) = futures::join!(approvals, initialized);
-    Ok(Definitions {
-        committed: committed.map(|it| state::Committed {
-            sequence: u64::try_from(it.sequence).unwrap_or_default(),
-            digest: it.definition.digest(),
-        }),
-        approvals: approvals.into_iter().collect::<BTreeMap<_, _>>(),
-        initialized,
-    })
-}
-
-/// From the first organization that responds.
-async fn committed(members: &[Member], channel: &str, name: &str) -> Result<Option<Committed>> {
-    let mut last = Ok(None);
-    for member in members {
-        match (Lifecycle { member }).committed(channel).await {
-            Ok(all) => return Ok(all.into_iter().find(|it| it.name == name)),
-            Err(error) => last = Err(error),
-        }
-    }
-    last
-}
-
-async fn approval(
-    site: &Site<'_>,
-    organization: &str,
-    channel: &str,
-    name: &str,
-    sequence: i64,
-) -> Result<Option<Approval>> {
-    let member = site.member(organization).await?;
-    let lifecycle = Lifecycle { member: &member };
-    let found = lifecycle.approved(channel, name, sequence).await?;
-    Ok(found.map(|it| Approval {
-        sequence: u64::try_from(it.sequence).unwrap_or_default(),
-        digest: it.definition.digest(),
-        package: it.package.unwrap_or_default(),
-    }))
 }

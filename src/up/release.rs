@@ -7,7 +7,7 @@ use crate::deploy::{self, Context, DryRun, Event, Intent, Options, Outcome, Prog
 use crate::error::{Error, Kind, Result};
 use crate::network::state::{Known, Release, ReleaseKey};
 use crate::network::step::Action;
-use crate::release::{Entry, ReleaseName, Status};
+use crate::release::ReleaseName;
 use crate::storage;
 use std::collections::BTreeSet;
 use tokio::sync::watch;
@@ -26,31 +26,56 @@ pub struct Seen {
 ///
 /// Fails if the state in the file is impossible. Nothing must be changed then.
 pub async fn look(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
+    let own = site
+        .organization
+        .and_then(|own| site.network.namespace(own));
+    if own.is_some_and(|own| own != key.namespace) {
+        return Ok(of_others(site, key).await);
+    }
     match state(site, key).await {
         Ok(seen) => Ok(seen),
         Err(error) if matches!(error.kind(), Kind::User | Kind::Refused) => {
             Err(of_release(error, key).replace_now("nothing was changed"))
         }
-        Err(error) => {
-            let why = super::run::words(&error);
-            Ok(Seen {
-                release: Known::Unknown(why.clone()),
-                identities: Known::Unknown(why),
-            })
+        Err(error) => Ok(Seen::unknown(super::run::words(&error))),
+    }
+}
+
+/// A release of another organization than the one whose part is done: whether it is there. Whether
+/// it is as the file asks for it is not this organization's to judge.
+async fn of_others(site: &Site<'_>, key: &ReleaseKey) -> Seen {
+    match storage::history(site.cluster, &key.namespace, &key.release).await {
+        Ok(history) => {
+            let release = match history.last() {
+                Some(newest) => Release::Present {
+                    digest: super::compose::AS_WANTED.to_owned(),
+                    settled: newest.is_deployed(),
+                },
+                None => Release::Absent { data: false },
+            };
+            Seen {
+                release: Known::Known(release),
+                identities: Known::Known(!history.is_empty()),
+            }
+        }
+        Err(error) => Seen::unknown(super::run::words(&error)),
+    }
+}
+
+impl Seen {
+    fn unknown(why: String) -> Seen {
+        Seen {
+            release: Known::Unknown(why.clone()),
+            identities: Known::Unknown(why),
         }
     }
 }
 
 async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
     let ReleaseKey { release, namespace } = key;
-    let history = storage::history(site.cluster, namespace, release);
-    let (history, mut planned) = futures::try_join!(history, preview(site, key, DryRun::Client))?;
-    let settled = match history.last() {
-        Some(Entry::Readable(summary)) => Some(summary.status == Status::Deployed),
-        Some(Entry::Unreadable { .. }) => Some(false),
-        None => None,
-    };
-    // The server may store a field in another form, so only the server can compare it.
+    let mut planned = preview(site, key, DryRun::Client).await?;
+    let settled = planned.was_settled;
+    // The server may store a field in another form; whether it is the same, only the server tells.
     if settled.is_some()
         && !is_same(&planned)
         && let Ok(confirmed) = preview(site, key, DryRun::Server).await

@@ -40,4 +40,5 @@ mod secrets;
 mod status;
 mod tampered;
 mod unserved;
+mod up;
 mod volumes;

@@ -828,3 +828,88 @@ fn a_namespace_that_may_not_be_read_is_not_taken_to_allow_every_pod() {
     assert!(said(&dind).contains(unknown));
     assert!(!said(&["upgrade", "--set", "peers.count=2"]).contains(unknown));
 }
+
+const CONSORTIUM: &str = "\
+apiVersion: kubectl-fabric.io/v1
+kind: Network
+organizations:
+  orgorderer1: {values: {orderers: {count: 1}}}
+  org1: {values: {ca: {enabled: false}, peers: {count: 1}}}
+  org2: {values: {ca: {enabled: false}, peers: {count: 1}}}
+";
+const CHANNEL: &str = "\
+channels:
+  mychannel: {orderers: [orgorderer1], organizations: [org1, org2]}
+";
+
+#[test]
+fn an_organization_does_its_part_of_a_network_with_rights_in_its_own_namespace() {
+    let Some(operator) = Operator::new() else {
+        return;
+    };
+    let cluster = &operator.cluster;
+    let own = cluster.create_namespace("org1");
+    for other in ["org2", "orgorderer1"] {
+        cluster.create_namespace(other);
+    }
+    operator.grant(&own, &operator.example("release.yaml"));
+    let write = |text: &str| {
+        fs::write(cluster.folder().join("network.yaml"), text).expect("a folder of ours");
+    };
+    let run = |args: &[&str]| {
+        let (verb, more) = args.split_first().expect("a verb");
+        let network = cluster.network();
+        let of = [
+            *verb,
+            "-f",
+            "network.yaml",
+            "--network",
+            network,
+            "--as",
+            &operator.user,
+        ];
+        let fabric = cluster.fabric().args(of).args(more);
+        fabric.current_dir(cluster.folder()).run()
+    };
+    // What the others must do is named, and nothing is held by what this user may not read.
+    write(&format!("{CONSORTIUM}{CHANNEL}"));
+    let said = run(&["diff", "--org", "org1"]).success().stdout;
+    for words in [
+        &*format!("now: create the identities of org1\n    install org1 in namespace {own}"),
+        "later: join peer0 of org1 to mychannel",
+        "orgorderer1: provide the genesis block of mychannel: mychannel.block",
+        "org2: provide the public part of org2: org2.json",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    assert!(
+        !said.contains("held") && !said.contains("unknown"),
+        "{said}"
+    );
+
+    write(CONSORTIUM);
+    let mut output = None;
+    let requests = cluster.requests(|| output = Some(run(&["up", "--org", "org1"])));
+    output.expect("it ran").success();
+    let outside = requests
+        .iter()
+        .filter(|it| it.writes() && it.code < 300 && !it.dry_run);
+    let outside: Vec<_> = outside
+        .filter(|it| !it.namespace.is_empty() && it.namespace != own)
+        .collect();
+    assert!(outside.is_empty(), "{outside:#?}");
+    assert!(cluster.get("statefulset", "peer0", Some(&own)).is_some());
+    for other in ["org2", "orgorderer1"] {
+        assert!(
+            cluster
+                .list("statefulset", &cluster.namespace(other))
+                .is_empty()
+        );
+    }
+    let again = run(&["up", "--org", "org1", "-o", "json"]).success().json();
+    assert_eq!(again["changed"], false, "{again}");
+    // Without rights in its own namespace, nothing is taken for done.
+    let refused = run(&["up", "--org", "org2", "--timeout", "1s"]);
+    assert_ne!(refused.status, Some(0), "{}", refused.stdout);
+    assert!(refused.told().contains("org2"), "{}", refused.told());
+}

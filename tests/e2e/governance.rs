@@ -13,14 +13,14 @@ use crate::node::Node;
 use crate::support::{Output, until};
 
 /// What a user of one kubeconfig does.
-struct Partner<'a> {
+pub struct Partner<'a> {
     node: &'a Node,
     kubeconfig: PathBuf,
 }
 
 impl<'a> Partner<'a> {
     /// A user who has these namespaces and sees no others.
-    fn new(node: &'a Node, name: &str, namespaces: &[&str]) -> Partner<'a> {
+    pub fn new(node: &'a Node, name: &str, namespaces: &[&str]) -> Partner<'a> {
         let cluster = &node.cluster;
         let home = namespaces[0];
         let account = ["create", "serviceaccount", name, "-n", home];
@@ -49,13 +49,13 @@ impl<'a> Partner<'a> {
         Partner { node, kubeconfig }
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub fn run(&self, args: &[&str]) -> Output {
         let fabric = self.node.cluster.fabric().args(args);
         fabric.env("KUBECONFIG", &self.kubeconfig).run()
     }
 
     #[track_caller]
-    fn does(&self, args: &[&str]) -> Output {
+    pub fn does(&self, args: &[&str]) -> Output {
         self.run(args).success()
     }
 }

@@ -7,6 +7,7 @@ mod support;
 mod application;
 mod chaincode;
 mod channel;
+mod consortium;
 mod deploy;
 mod governance;
 mod guides;
@@ -91,6 +92,22 @@ fn a_development_network_needs_no_file() {
         return;
     };
     up::up_and_down(&node, &["--dev", "--image", CHAINCODE]);
+}
+
+#[test]
+fn organizations_bring_up_a_network_with_rights_in_their_own_namespaces() {
+    let Some(node) = Node::with(&images("2.5.16").each_ref().map(String::as_str)) else {
+        return;
+    };
+    consortium::each_does_its_part(&node);
+}
+
+#[test]
+fn an_organization_leaves_the_file_and_its_channel() {
+    let Some(node) = Node::with(&images("2.5.16").each_ref().map(String::as_str)) else {
+        return;
+    };
+    up::an_organization_leaves(&node);
 }
 
 #[test]

@@ -99,3 +99,49 @@ pub fn two_at_once(node: &Node, network: &[&str]) {
     assert_eq!(again["changed"], false, "{again}");
     transact(node);
 }
+
+/// An organization that leaves the file stays in the channel until it is pruned, which must be
+/// confirmed. Then the others transact without it.
+pub fn an_organization_leaves(node: &Node) {
+    let folder = node.cluster.folder();
+    let write = |organizations: &[&str]| {
+        let peers = |name: &&str| {
+            format!("  {name}: {{values: {{ca: {{enabled: false}}, peers: {{count: 1}}}}}}\n")
+        };
+        let text = format!(
+            "apiVersion: kubectl-fabric.io/v1\nkind: Network\norganizations:\n\
+             \x20 orgorderer1: {{values: {{orderers: {{count: 1}}}}}}\n{}channels:\n\
+             \x20 mychannel: {{orderers: [orgorderer1], organizations: [{}], batchTimeout: 200ms}}\n",
+            organizations.iter().map(peers).collect::<String>(),
+            organizations.join(", "),
+        );
+        std::fs::write(folder.join("network.yaml"), text).expect("a folder of ours");
+    };
+    let file = folder.join("network.yaml").display().to_string();
+    let up = ["up", "-f", &file];
+    write(&["org1", "org2"]);
+    node.fabric(&up);
+    write(&["org1"]);
+    let kept = node.fabric(&up);
+    for words in ["organization Org2MSP is in mychannel", "release org2"] {
+        assert!(kept.stderr.contains(words), "{words}\n{}", kept.stderr);
+    }
+    let prune = [&up[..], &["--prune"]].concat();
+    let asked = run(node, &prune);
+    assert_eq!(asked.status, Some(4), "{}", asked.stderr);
+    assert!(
+        asked.stderr.contains("remove organization Org2MSP"),
+        "{}",
+        asked.stderr
+    );
+    node.fabric(&[&prune[..], &["--yes"]].concat());
+    let show = node.fabric(&["channel", "show", "mychannel", "--org", "org1"]);
+    assert!(!show.stdout.contains("Org2MSP"), "{}", show.stdout);
+    let list = node.fabric(&["list", "-A", "-o", "json"]);
+    assert!(!list.stdout.contains("\"org2\""), "{}", list.stdout);
+    let last = json(&node.fabric(&[&up[..], &["-o", "json"]].concat()));
+    assert_eq!(
+        (&last["changed"], &last["leftovers"]),
+        (&Value::Bool(false), &serde_json::json!([]))
+    );
+}

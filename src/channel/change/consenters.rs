@@ -10,6 +10,7 @@ use crate::ledger::message::decode;
 use crate::ledger::message::orderer_configuration::{ConsensusType, RaftConsenter, RaftMetadata};
 use crate::ledger::msp::Msp;
 use crate::ledger::organization::Organization;
+use crate::member::Certificates;
 use prost::Message;
 use std::collections::BTreeMap;
 
@@ -48,6 +49,44 @@ impl Consenter {
             server_tls_cert: self.tls.clone(),
         }
     }
+}
+
+/// Takes over the consenters of an organization from the configuration that the channel has.
+pub fn keep(current: &Group, wanted: &mut Group, msp_id: &str) -> Result<()> {
+    let there = Consenters::of(current)?;
+    let own = there.of_organization(current, msp_id)?;
+    if own.is_empty() {
+        return Ok(());
+    }
+    let address = |host: &str, port: u32| format!("{host}:{port}");
+    let mut next = Consenters::of(wanted)?;
+    match (&there, &mut next) {
+        (Consenters::Raft(there), Consenters::Raft(next)) => {
+            let kept = there.consenters.iter();
+            let kept = kept.filter(|it| own.contains(&address(&it.host, it.port)));
+            next.consenters.extend(kept.cloned());
+        }
+        (Consenters::Bft(there), Consenters::Bft(next)) => {
+            let kept = there.consenter_mapping.iter();
+            let kept = kept.filter(|it| own.contains(&address(&it.host, it.port)));
+            let mut last = next
+                .consenter_mapping
+                .iter()
+                .map(|it| it.id)
+                .max()
+                .unwrap_or(0);
+            for consenter in kept {
+                last += 1;
+                let id = last;
+                next.consenter_mapping.push(configuration::Consenter {
+                    id,
+                    ..consenter.clone()
+                });
+            }
+        }
+        _ => return Ok(()),
+    }
+    next.set(wanted)
 }
 
 /// The consenters of a channel.
@@ -89,7 +128,34 @@ impl Consenters {
         }
     }
 
-    /// Returns the number of consenters.
+    /// The certificates of each, by its address `HOST:PORT`. Raft names none for signing.
+    pub fn certificates(&self) -> BTreeMap<String, Certificates> {
+        match self {
+            Consenters::Raft(raft) => {
+                let all = raft.consenters.iter().map(|it| {
+                    let certificates = Certificates {
+                        identity: Vec::new(),
+                        tls: it.server_tls_cert.clone(),
+                    };
+                    (format!("{}:{}", it.host, it.port), certificates)
+                });
+                all.collect()
+            }
+            Consenters::Bft(bft) => {
+                let all = bft.consenter_mapping.iter().map(|it| {
+                    let certificates = Certificates {
+                        identity: it.identity.clone(),
+                        tls: it.server_tls_cert.clone(),
+                    };
+                    (format!("{}:{}", it.host, it.port), certificates)
+                });
+                all.collect()
+            }
+            Consenters::Unnamed => BTreeMap::new(),
+        }
+    }
+
+    /// How many there are.
     pub fn count(&self) -> usize {
         match self {
             Consenters::Raft(raft) => raft.consenters.len(),

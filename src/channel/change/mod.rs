@@ -13,7 +13,7 @@ mod settings;
 mod tests;
 
 pub use check::check;
-pub use consenters::{Consenter, Consenters};
+pub use consenters::{Consenter, Consenters, keep as keep_consenters};
 pub use levels::{check_nodes, raised_levels};
 pub use organizations::{Joining, msp_ids};
 pub use quorum::{Presence, check_quorum};

@@ -481,3 +481,43 @@ fn new_certificates_under_an_address_are_one_change() {
     };
     assert_eq!(changed, renewed);
 }
+
+#[test]
+fn consenters_of_an_organization_that_others_added_are_kept() {
+    let from = configuration(RAFT);
+    let group = configuration(BFT).channel.groups["Orderer"].groups["Orgorderer1MSP"].clone();
+    let mut msp = Organization::from_group("it", &group).unwrap().msp;
+    msp.id = "Orgorderer2MSP".to_owned();
+    let joining = Joining {
+        organization: Organization::of_orderers(msp, Vec::new()),
+        part: Part::Orderer,
+        from: "\"orgorderer2.json\"".to_owned(),
+    };
+    let consenter = Consenter {
+        msp_id: "Orgorderer2MSP".to_owned(),
+        host: "orderer0.orgorderer2".to_owned(),
+        endpoint: "orderer0.orgorderer2:7050".to_owned(),
+        ..orderer(BFT, 0)
+    };
+    let changes = [join(joining), Change::AddConsenter(Box::new(consenter))];
+    let current = change(&from, &changes).unwrap().configuration.channel;
+    let mut wanted = from.channel.clone();
+    let added = current.groups["Orderer"].groups["Orgorderer2MSP"].clone();
+    let orderers = wanted.groups.get_mut("Orderer").unwrap();
+    orderers.groups.insert("Orgorderer2MSP".to_owned(), added);
+    let consenters = |wanted: &Group| {
+        let lines = describe(&current, wanted).unwrap();
+        lines
+            .iter()
+            .filter(|it| it.starts_with("consenters"))
+            .count()
+    };
+    assert_eq!(consenters(&wanted), 1);
+    keep_consenters(&current, &mut wanted, "Orgorderer2MSP").unwrap();
+    assert_eq!(consenters(&wanted), 0);
+    let certificates = Consenters::of(&wanted).unwrap().certificates();
+    assert_eq!(
+        certificates["orderer0.orgorderer2:7050"].tls,
+        orderer(BFT, 0).tls
+    );
+}

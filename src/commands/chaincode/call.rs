@@ -3,10 +3,12 @@
 use super::{caller, channel_of, first_member, peers};
 use crate::chaincode::{self, Definition, Done, Endorsers, Lifecycle, Submission};
 use crate::channel;
-use crate::commands::arguments::{Format, OutputArguments, SigningArguments, duration};
+use crate::cluster::Cluster;
+use crate::commands::arguments::{Format, OutputArguments, Signers, SigningArguments, duration};
 use crate::commands::{Edge, complete};
 use crate::error::{Error, Result, nearest};
 use crate::fabric::contact::Contact;
+use crate::identity::NodeRole;
 use crate::ledger::proposal::Call;
 use crate::member::Member;
 use base64::Engine;
@@ -139,11 +141,7 @@ pub fn invoke(arguments: InvokeArguments, edge: &Edge) -> Result<ExitCode> {
         Error::interrupted("interrupted").now(now),
         async |cluster| {
             let named = &arguments.organizations;
-            let found = peers(edge, cluster, named).await?;
-            let member = match &arguments.call.org {
-                None => first_member(edge, cluster, &found, &signers).await?,
-                org => caller(edge, cluster, org.as_deref(), &signers).await?,
-            };
+            let (member, found) = parties(&arguments, edge, cluster, &signers).await?;
             call.channel = channel_of(&member, arguments.call.channel.as_deref()).await?;
             let (view, definitions) = futures::join!(
                 channel::view(&member, &call.channel),
@@ -183,6 +181,29 @@ pub fn invoke(arguments: InvokeArguments, edge: &Edge) -> Result<ExitCode> {
     )?;
     print(edge, &call, &done, arguments.call.output.output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The caller, and the organizations whose peers can be asked to endorse.
+async fn parties(
+    arguments: &InvokeArguments,
+    edge: &Edge,
+    cluster: &Cluster,
+    signers: &Signers,
+) -> Result<(Member, Vec<Contact>)> {
+    let named = &arguments.organizations;
+    let found = peers(edge, cluster, named).await;
+    let Some(org) = &arguments.call.org else {
+        let found = found?;
+        return Ok((first_member(edge, cluster, &found, signers).await?, found));
+    };
+    let member = caller(edge, cluster, Some(org), signers).await?;
+    // Without the right to look for others, an own peer reaches them.
+    let may_ask = named.is_empty() && member.contact.role == NodeRole::Peer;
+    let found = match found {
+        Err(_) if may_ask => vec![member.contact.clone()],
+        found => found?,
+    };
+    Ok((member, found))
 }
 
 /// Prints the result of a transaction and its block.

@@ -5,6 +5,7 @@ use crate::commands::{Edge, complete, load};
 use crate::error::{Error, Result};
 use crate::identity::export::{self, Files, Keys};
 use crate::identity::inventory::{Kind, inventory};
+use crate::ledger::msp::Msp;
 use crate::member::{definition, public_msp};
 use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
@@ -95,7 +96,7 @@ async fn read(
     if arguments.public {
         let contact = &installed.contact;
         let msp = public_msp(cluster, contact).await?;
-        let json = definition(contact, &msp)?;
+        let json = definition(contact, &Msp::from_files(&contact.msp_id, &msp)?);
         json.msp.check()?;
         let name = format!("{}.json", contact.msp_id);
         return Ok(Exported {

@@ -2,10 +2,12 @@
 //! a size limit that is checked first.
 
 mod charts;
+mod exchange;
 mod folder;
 mod network;
 
 pub use charts::{chart_by_name_or_path, chart_choice, kept};
+pub use exchange::ExchangeFolder;
 pub use folder::{crypto_config, export, identity, others_in, write_files, write_identities};
 pub use network::{NetworkFile, network, network_file, network_text};
 

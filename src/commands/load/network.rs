@@ -1,7 +1,7 @@
 //! Reads a network file and all files in it.
 
 use super::folder;
-use super::{chart_choice, crypto_config, text_file, values_file};
+use super::{ExchangeFolder, chart_choice, crypto_config, text_file, values_file};
 use crate::chart::repository;
 use crate::deploy::ChartChoice;
 use crate::error::{Error, Result};
@@ -20,6 +20,8 @@ const INDEXES: &str = "META-INF/statedb/couchdb";
 pub struct NetworkFile {
     pub network: Network,
     pub inputs: Inputs,
+    /// Where organizations exchange files.
+    pub exchange: ExchangeFolder,
 }
 
 /// Reads a network file, `-` being standard input. `suffix` is `--network`.
@@ -63,7 +65,12 @@ pub fn network_text(
 ) -> Result<NetworkFile> {
     let network = parse(text, name, folder, suffix)?;
     let inputs = inputs(&network, folder)?;
-    Ok(NetworkFile { network, inputs })
+    let folder = folder.to_owned();
+    Ok(NetworkFile {
+        network,
+        inputs,
+        exchange: ExchangeFolder { folder },
+    })
 }
 
 fn parse(text: &str, name: &str, folder: &Path, suffix: Option<&str>) -> Result<Network> {

@@ -9,7 +9,7 @@ use super::arguments::network::suffix;
 use super::arguments::operation::RunArguments;
 use super::arguments::{NetworkArguments, OPERATION, OutputArguments};
 use super::load::{self, NetworkFile};
-use super::{Edge, complete};
+use super::{Edge, complete, confirm};
 use crate::cluster::Cluster;
 use crate::deploy::Options;
 use crate::error::Result;
@@ -34,6 +34,9 @@ const DEV: &str = include_str!("dev.yaml");
 /// steps: installs and upgrades releases, creates channels and joins nodes, deploys chaincodes.
 /// Independent steps run in parallel. The command is idempotent: run again, it continues an
 /// interrupted run. `kubectl fabric diff -f FILE` shows the steps first.
+///
+/// With --org, organizations exchange files in the folder of the network file: public parts,
+/// genesis blocks, and updates of channels that others must sign.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -59,10 +62,14 @@ pub struct Arguments {
     #[arg(long, help_heading = OPERATION)]
     pub dry_run: bool,
 
-    /// Uninstall releases of the network that are no longer in the file; volumes and identities
-    /// stay
+    /// Uninstall releases of the network that are no longer in the file, and remove their
+    /// organizations from channels; volumes and identities stay
     #[arg(long, help_heading = OPERATION)]
     pub prune: bool,
+
+    /// Do not ask before --prune removes an organization from a channel
+    #[arg(short, long, help_heading = OPERATION)]
+    pub yes: bool,
 
     /// Guard to override, such as U05; takes a list, may be repeated
     #[arg(long, value_name = "RULE", value_parser = guard::parse_rule, value_delimiter = ',', action = ArgAction::Append, add = ArgValueCompleter::new(complete::rules), help_heading = OPERATION)]
@@ -128,25 +135,46 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         composed: &composed,
         network: &arguments.network,
         options: arguments.options(),
+        removal,
     };
     if arguments.dry_run {
-        let missing = asked.read(async |site| site.plan(removal).await)?;
+        let missing = asked.read(async |site| site.plan().await)?;
         plan::print(edge, &missing, asked.organization(), format)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if arguments.prune && !arguments.yes {
+        confirm(&asked)?;
+    }
     let began = Instant::now();
-    let done = asked.operate(async |site| up::up(site, removal).await)?;
+    let done = asked.operate(async |site| up::up(site).await)?;
     print(&asked, &done, began.elapsed(), format)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The resolved arguments of a verb.
+/// An organization that leaves a channel comes back only with the signatures of the others, so the
+/// user confirms that first.
+fn confirm(asked: &Asked<'_>) -> Result<()> {
+    let plan = asked.read(async |site| site.plan().await)?;
+    let leaves = plan.expelled();
+    if leaves.is_empty() {
+        return Ok(());
+    }
+    let name = &asked.loaded.network.name;
+    confirm::removal(
+        asked.edge,
+        format!("--prune changes channels: {}", leaves.join("; ")),
+        name,
+    )
+}
+
+/// What the arguments of a verb come to.
 pub struct Asked<'a> {
     pub edge: &'a Edge,
     pub loaded: &'a NetworkFile,
     pub composed: &'a Composed<'a>,
     pub network: &'a NetworkArguments,
     pub options: Options,
+    pub removal: Removal,
 }
 
 impl Asked<'_> {
@@ -185,6 +213,7 @@ impl Asked<'_> {
             network,
             composed: self.composed,
             inputs: &self.loaded.inputs,
+            exchange: &self.loaded.exchange,
             signing: &signing,
             now: self.edge.now,
             report: &lines,
@@ -194,6 +223,7 @@ impl Asked<'_> {
                 ..self.options.clone()
             },
             organization: self.organization(),
+            removal: self.removal,
             memory: Memory::default(),
         };
         story(&site).await
@@ -212,8 +242,8 @@ fn print(
         return terminal.print_named(format, &document(asked, done, took));
     }
     let name = &network.name;
-    let part = asked.organization().map(|org| done.rest.part_of(org));
-    let waits = part.as_ref().is_some_and(|part| !part.waits.is_empty());
+    let part = &done.part;
+    let waits = part.is_open();
     terminal.print(match (done.steps.len(), waits) {
         (0, false) => format!("Network \"{name}\" matches the file.\n"),
         (steps, false) => format!(
@@ -222,8 +252,11 @@ fn print(
         ),
         (steps, true) => format!("Network \"{name}\": {steps} steps have been completed.\n"),
     })?;
-    if let Some(part) = part.filter(|_| waits) {
+    if waits {
         terminal.print(part.words())?;
+    }
+    for file in &done.files {
+        terminal.note(&format!("{file}; give it to the other organizations"));
     }
     for leftover in &done.rest.leftovers {
         terminal.note(&format!("not in the file, and left unchanged: {leftover}"));
@@ -258,7 +291,8 @@ fn document(asked: &Asked<'_>, done: &Done, took: Duration) -> Value {
         "seconds": took.as_secs_f64(),
         "steps": done.steps.iter().map(step).collect::<Vec<_>>(),
         "leftovers": done.rest.leftovers,
-        "part": asked.organization().map(|org| json!(done.rest.part_of(org))),
+        "files": done.files,
+        "part": (asked.organization().is_some() || done.part.is_open()).then_some(&done.part),
     })
 }
 

@@ -48,8 +48,9 @@ pub fn diff(arguments: &PlanArguments, edge: &Edge) -> Result<ExitCode> {
         composed: &composed,
         network: &arguments.network,
         options: Options::default(),
+        removal: Removal::Keep,
     };
-    let plan = asked.read(async |site| site.plan(Removal::Keep).await)?;
+    let plan = asked.read(async |site| site.plan().await)?;
     match arguments.output {
         Some(PlanFormat::Markdown) => edge.terminal.print_plain(&plan.markdown())?,
         Some(PlanFormat::Json) => edge.terminal.print_document(Format::Json, &plan.json())?,
@@ -83,6 +84,7 @@ pub fn status(network: &NetworkArguments, format: Format, edge: &Edge) -> Result
         composed: &composed,
         network,
         options: Options::default(),
+        removal: Removal::Keep,
     };
     let observed = asked.read(async |site| site.observe().await)?;
     let plan = plan(&composed.wanted, &observed, Removal::Keep)?;

@@ -87,6 +87,7 @@ impl Builder<'_> {
                 nodes.extend(peers.map(|peer| (organization.as_str(), peer.as_str())));
             }
         }
+        nodes.retain(|(organization, _)| !self.is_elsewhere(organization));
         for (organization, node) in nodes {
             let id = format!("package/{}/{organization}/{node}", chaincode.name);
             let pair = (chaincode.name.clone(), organization.to_owned());
@@ -131,6 +132,9 @@ impl Builder<'_> {
             let Some(namespace) = network.namespace(organization) else {
                 continue;
             };
+            if self.is_elsewhere(organization) {
+                continue;
+            }
             let key = ReleaseKey::new(&chaincode.release, namespace);
             let runs = matches!(
                 self.observed.releases.get(&key),

@@ -8,11 +8,17 @@ use crate::network::state::{Known, Node};
 use crate::network::step::Action;
 use std::collections::BTreeSet;
 
-/// Determines whether a channel exists, and which node can provide its genesis block.
+/// Determines whether a channel exists, and which node or file has its genesis block.
 enum Existence {
-    Exists { block_from: String },
+    Exists {
+        block_from: String,
+        /// Whether a node that is seen from here has joined.
+        joined: bool,
+    },
     Missing,
-    Unknown,
+    /// It is made by orderers that are not seen from here.
+    Elsewhere,
+    Unknown(String),
 }
 
 impl Builder<'_> {
@@ -20,16 +26,18 @@ impl Builder<'_> {
         for channel in self.network().channels.values() {
             let existence = self.existence(channel)?;
             let block_from = match &existence {
-                Existence::Exists { block_from } => Some(block_from.clone()),
-                Existence::Missing | Existence::Unknown => None,
+                Existence::Exists { block_from, .. } => Some(block_from.clone()),
+                _ => None,
             };
-            let id = format!("channel/{}", channel.name);
             match existence {
                 Existence::Missing => self.create(channel),
-                Existence::Exists { .. } => self.update(channel),
-                Existence::Unknown => {
+                Existence::Exists { joined: true, .. } => self.update(channel),
+                // Its configuration is read once a node has joined.
+                Existence::Exists { joined: false, .. } => {}
+                Existence::Elsewhere => self.await_block(channel),
+                Existence::Unknown(why) => {
                     let what = format!("whether {} exists", channel.name);
-                    self.unknown(id, what, "not all of its orderers responded");
+                    self.unknown(format!("channel/{}", channel.name), what, &why);
                 }
             }
             self.joins(channel, block_from.as_deref());
@@ -37,10 +45,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Returns whether a channel exists. Ignores peers of organizations in other clusters that do
-    /// not respond, because they are never decisive.
+    /// Whether a channel exists. Only nodes that are seen from here decide it.
     fn existence(&self, channel: &Channel) -> Result<Existence> {
-        let network = self.network();
         let orderers = channel.orderers.iter();
         let orderers =
             orderers.flat_map(|(name, it)| it.consenters.iter().map(move |node| (name, node)));
@@ -48,8 +54,9 @@ impl Builder<'_> {
         let peers = peers.flat_map(|(name, it)| it.peers.iter().map(move |node| (name, node)));
         let (mut joined, mut all_known) = (Vec::new(), true);
         for (organization, node) in orderers.chain(peers) {
-            let is_peer = channel.organizations.contains_key(organization);
-            let elsewhere = network.organizations[organization].definition.is_some();
+            if self.is_elsewhere(organization) {
+                continue;
+            }
             match self.node(organization, node) {
                 Known::Known(state) => {
                     if let Some(membership) = state.channels.get(&channel.name) {
@@ -59,15 +66,46 @@ impl Builder<'_> {
                         ));
                     }
                 }
-                Known::Unknown(_) => all_known &= is_peer && elsewhere,
+                Known::Unknown(_) => all_known = false,
             }
         }
         agree(&channel.name, &joined)?;
-        Ok(match joined.into_iter().next() {
-            Some((block_from, _)) => Existence::Exists { block_from },
-            None if all_known => Existence::Missing,
-            None => Existence::Unknown,
+        if let Some((block_from, _)) = joined.into_iter().next() {
+            return Ok(Existence::Exists {
+                block_from,
+                joined: true,
+            });
+        }
+        let mut orderers = channel.orderers.keys();
+        let away: Vec<&String> = orderers
+            .clone()
+            .filter(|it| self.is_elsewhere(it))
+            .collect();
+        Ok(match (all_known, away.first()) {
+            (false, _) => Existence::Unknown("not all of its orderers responded".to_owned()),
+            (true, None) => Existence::Missing,
+            (true, Some(_)) if self.observed.blocks.contains(&channel.name) => Existence::Exists {
+                block_from: channel.block_file(),
+                joined: false,
+            },
+            (true, Some(away)) => match orderers.next() {
+                Some(first) if !self.is_elsewhere(first) => Existence::Unknown(format!(
+                    "the certificates of {away}'s orderers cannot be read, so it cannot be created \
+                     from here"
+                )),
+                _ => Existence::Elsewhere,
+            },
         })
+    }
+
+    /// The orderers that make the channel are seen by others, who hand over its genesis block.
+    fn await_block(&mut self, channel: &Channel) {
+        let orderers: Vec<&String> = channel.orderers.keys().collect();
+        let action = Action::Block {
+            channel: channel.name.clone(),
+            file: channel.block_file(),
+        };
+        self.step(action, orderers, []);
     }
 
     fn create(&mut self, channel: &Channel) {
@@ -146,13 +184,23 @@ impl Builder<'_> {
     }
 
     fn joins(&mut self, channel: &Channel, block_from: Option<&str>) {
-        for (organization, member) in &channel.orderers {
-            // Orderers of a system channel are in every channel that it creates.
+        let orderers = channel
+            .orderers
+            .iter()
+            .filter(|(name, _)| !self.is_elsewhere(name));
+        let orderers: Vec<_> = orderers.collect();
+        let peers = channel
+            .organizations
+            .iter()
+            .filter(|(name, _)| !self.is_elsewhere(name));
+        let peers: Vec<_> = peers.collect();
+        for (organization, member) in orderers {
+            // Orderers of a system channel are in each channel that it creates.
             if channel.system.is_none() {
                 self.join(channel, organization, &member.consenters, block_from);
             }
         }
-        for (organization, member) in &channel.organizations {
+        for (organization, member) in peers {
             self.join(channel, organization, &member.peers, block_from);
         }
     }

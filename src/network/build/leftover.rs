@@ -2,6 +2,7 @@
 
 use super::Builder;
 use crate::network::file::ChaincodeType;
+use crate::network::member::Role;
 use crate::network::plan::Removal;
 use crate::network::state::{Known, Release, ReleaseKey};
 use crate::network::step::Action;
@@ -10,6 +11,10 @@ use std::collections::BTreeSet;
 impl Builder<'_> {
     /// Memberships of nodes and releases of the network that the file no longer names.
     pub fn leftovers(&mut self) {
+        for (channel, organizations) in &self.observed.staying {
+            let words = |msp_id| format!("organization {msp_id} is in {channel}");
+            self.plan.leftovers.extend(organizations.iter().map(words));
+        }
         self.memberships();
         self.releases_left();
     }
@@ -35,13 +40,21 @@ impl Builder<'_> {
                     self.keep(&action);
                     continue;
                 };
+                let organization = network.organizations.get(&key.organization);
+                let is_orderer = organization.is_some_and(|it| it.member.role == Role::Orderers);
                 let orderers = channel.orderers.get(&key.organization).into_iter();
                 let peers = channel.organizations.get(&key.organization).into_iter();
                 let mut named = orderers
                     .flat_map(|it| &it.consenters)
                     .chain(peers.flat_map(|it| &it.peers));
-                if !named.any(|node| *node == key.node) {
-                    self.remove(action, &key.organization, vec![format!("update/{name}")]);
+                let is_named = named.any(|node| *node == key.node);
+                match (is_named, is_orderer) {
+                    (true, _) => {}
+                    // A running peer leaves no channel (`peer node unjoin` needs it stopped).
+                    (false, false) => self.keep(&action),
+                    (false, true) => {
+                        self.remove(action, &key.organization, vec![format!("update/{name}")]);
+                    }
                 }
             }
         }
@@ -88,7 +101,7 @@ impl Builder<'_> {
     }
 
     fn keep(&mut self, action: &Action) {
-        self.plan.leftovers.push(match action {
+        let words = match action {
             Action::Leave {
                 channel,
                 organization,
@@ -96,11 +109,23 @@ impl Builder<'_> {
             } => {
                 format!("{node} of {organization} is in {channel}")
             }
+            Action::Uninstall { release, namespace }
+                if self
+                    .observed
+                    .servers
+                    .contains(&ReleaseKey::new(release, namespace)) =>
+            {
+                format!(
+                    "release {release} in namespace {namespace}, a chaincode's server; channels \
+                     keep the chaincode's definition"
+                )
+            }
             Action::Uninstall { release, namespace } if release != namespace => {
                 format!("release {release} in namespace {namespace}")
             }
             Action::Uninstall { release, .. } => format!("release {release}"),
             other => other.to_string(),
-        });
+        };
+        self.plan.leftovers.push(words);
     }
 }

@@ -70,6 +70,12 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether an organization's namespace is not seen from here. Its own steps are its own to plan:
+    /// here counts only what channels and files say of it.
+    pub fn is_elsewhere(&self, organization: &str) -> bool {
+        self.observed.elsewhere.contains_key(organization)
+    }
+
     pub fn is_planned(&self, id: &str) -> bool {
         self.planned.contains(id)
     }

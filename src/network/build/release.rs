@@ -11,6 +11,16 @@ impl Builder<'_> {
     pub fn releases(&mut self) {
         let network = self.network();
         for organization in network.organizations.keys() {
+            if let Some(is_known) = self.observed.elsewhere.get(organization) {
+                if !is_known {
+                    let action = Action::Definition {
+                        organization: organization.clone(),
+                        file: network.definition_file(organization),
+                    };
+                    self.step(action, [organization], []);
+                }
+                continue;
+            }
             match self.observed.identities.get(organization) {
                 Some(Known::Known(true)) => {}
                 Some(Known::Known(false)) => {
@@ -33,7 +43,11 @@ impl Builder<'_> {
             self.release(&ReleaseKey::new(name, &kafka.namespace), by, []);
         }
         self.system_genesis();
-        for (name, organization) in &network.organizations {
+        let organizations = network.organizations.iter();
+        for (name, organization) in organizations {
+            if self.is_elsewhere(name) {
+                continue;
+            }
             let mut after = vec![format!("identities/{name}")];
             if organization.member.system_channel {
                 after.push(format!("system-genesis/{name}"));
@@ -55,7 +69,8 @@ impl Builder<'_> {
     fn system_genesis(&mut self) {
         let network = self.network();
         for (name, organization) in &network.organizations {
-            if !organization.member.system_channel || organization.member.genesis_on_volume {
+            let is_own = organization.member.system_channel && !self.is_elsewhere(name);
+            if !is_own || organization.member.genesis_on_volume {
                 continue;
             }
             let channels = network.channels.values();

@@ -191,6 +191,7 @@ pub const ORGANIZATION: &[Field] = release_fields![
         "read from the cluster",
         "org3.json",
         "File with the organization's public part, in the format of `configtxgen -printOrg`, \
-         relative to this file. For a member whose namespace you cannot read.",
+         relative to this file. For a member in another cluster, or whose namespace you cannot \
+         read. It gets no release, and its own operators perform its part.",
     ),
 ];

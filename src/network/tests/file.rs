@@ -43,6 +43,7 @@ pub fn describe(installation: &Installation) -> Result<Member, Error> {
         genesis_on_volume: !text("/orderers/genesis/path", "").is_empty(),
         state_database: text("/peers/stateDatabase", "goleveldb"),
         chaincode_port: 9999,
+        contact: None,
         version,
         consensus,
     })
