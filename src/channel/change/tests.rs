@@ -462,7 +462,10 @@ fn consenters_change_one_at_a_time_and_keep_their_quorum() {
 
     let bft = configuration(BFT);
     let error = check_quorum(&bft.channel, &remove(&bft, 0).channel, active).unwrap_err();
-    assert!(error.to_string().contains("at least 4 (3f+1)"), "{error}");
+    assert!(
+        error.to_string().contains("at least 4 consenters (3f+1)"),
+        "{error}"
+    );
 }
 
 #[test]
