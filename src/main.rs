@@ -2,8 +2,10 @@
 
 use clap_complete::CompleteEnv;
 use jiff::Timestamp;
-use kubectl_fabric::commands::{self, Edge, complete};
+use kubectl_fabric::commands::usage::{advise, asks_for_json, is_help};
+use kubectl_fabric::commands::{self, Edge, Format, complete};
 use kubectl_fabric::terminal::{self, Terminal};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,19 +16,12 @@ fn main() -> ExitCode {
         .bin("kubectl-fabric")
         .complete();
     let arguments = complete::as_kubectl_asks(std::env::args_os());
-    let (cli, format) = match commands::parse(arguments) {
+    let now = Timestamp::now();
+    let (cli, format) = match commands::parse(arguments.iter().cloned()) {
         Ok(parsed) => parsed,
-        Err(error) => {
-            let error = commands::advise(error);
-            if let Err(error) = terminal::print_usage(&error) {
-                Terminal::default().fail(&error);
-                return ExitCode::from(error.kind().exit_status());
-            }
-            return commands::usage_status(&error);
-        }
+        Err(error) => return usage(&advise(error), &arguments, now),
     };
     terminal::trace(cli.connection.verbosity);
-    let now = Timestamp::now();
     let terminal = Arc::new(Terminal::new(now, format));
     let edge = Edge {
         terminal: Arc::clone(&terminal),
@@ -39,5 +34,27 @@ fn main() -> ExitCode {
             terminal.fail(&error);
             ExitCode::from(error.kind().exit_status())
         }
+    }
+}
+
+/// Prints help, or what is wrong with the arguments.
+fn usage(report: &clap::Error, arguments: &[OsString], now: Timestamp) -> ExitCode {
+    let json = asks_for_json(arguments);
+    let failed = match is_help(report) || !json {
+        true => terminal::print_usage(report).err(),
+        false => Some(commands::usage::error(report)),
+    };
+    let format = if json {
+        Format::Json
+    } else {
+        Format::default()
+    };
+    match failed {
+        Some(error) => {
+            Terminal::new(now, format).fail(&error);
+            ExitCode::from(error.kind().exit_status())
+        }
+        None if is_help(report) => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
     }
 }

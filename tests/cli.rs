@@ -1233,3 +1233,31 @@ fn version_has_a_form_for_each_reader() {
         run(&["version", "--short", "-o", "table"]).stdout
     );
 }
+
+#[test]
+fn wrong_arguments_are_reported_as_json_to_programs_that_read_json() {
+    for (arguments, message, hint) in [
+        (
+            &["lsit", "-o", "json"][..],
+            "unrecognized subcommand 'lsit'",
+            "a similar subcommand exists: 'list'",
+        ),
+        (
+            &["install", "--events", "json"],
+            "the following required arguments were not provided: <RELEASE>",
+            "Usage: kubectl fabric install --events <FORMAT> <RELEASE> [CHART]",
+        ),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        let error: serde_json::Value =
+            serde_json::from_str(&stderr(&output)).expect("one JSON object");
+        assert_eq!(error["event"], "failed");
+        assert_eq!(error["kind"], "user");
+        assert_eq!(error["message"], message);
+        assert_eq!(error["hints"][0], hint, "{error}");
+    }
+    let help = run(&["install", "-h", "-o", "json"]);
+    assert!(stdout(&help).contains("Usage:"), "help stays help");
+}

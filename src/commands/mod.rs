@@ -34,15 +34,15 @@ mod test;
 mod uninstall;
 mod up;
 mod upgrade;
-mod usage;
+pub mod usage;
 mod values;
 mod version;
 
+pub use arguments::Format;
 pub use edge::Edge;
-pub use usage::advise;
 
 use crate::error::Result;
-use arguments::{ConnectionArguments, Format};
+use arguments::ConnectionArguments;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 use std::ffi::{OsStr, OsString};
@@ -189,6 +189,12 @@ fn command_with(is_wanted: impl Fn(&Verb) -> bool) -> clap::Command {
     Root::command().subcommands(verbs)
 }
 
+/// Other names of a verb.
+fn aliases(name: &str) -> &'static [&'static str] {
+    let verb = VERBS.iter().find(|verb| verb.name == name);
+    verb.map_or(&[], |verb| verb.aliases)
+}
+
 /// Reads the arguments: the command, and the format in which it prints.
 ///
 /// Describing all verbs would take most of the program's start. Only verbs among the words are
@@ -237,18 +243,6 @@ fn format_of(matches: &ArgMatches) -> Format {
 /// takes as long as reading them.
 fn leave<T>(whole: T) {
     std::mem::forget(whole);
-}
-
-/// Requested help is a success. Wrong arguments have exit status 1, because 2 means differences
-/// here.
-pub fn usage_status(error: &clap::Error) -> ExitCode {
-    use clap::error::ErrorKind;
-    match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ExitCode::SUCCESS,
-        _ => ExitCode::from(1),
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Errors for arguments that the parser rejects. The parser's suggestions are adapted to this
 //! program, which differs from Helm in some words and in their order.
 
-use crate::error::nearest;
+use crate::error::{Error, nearest};
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
 
 /// Verbs of Helm and kubectl that do not exist here, and their replacements.
-const ELSEWHERE: [(&[&str], &str); 10] = [
+const ELSEWHERE: [(&[&str], &str); 11] = [
     (
         &["show", "inspect"],
         "`kubectl fabric charts show CHART` shows a chart, `kubectl fabric status RELEASE` a release",
@@ -36,11 +37,15 @@ const ELSEWHERE: [(&[&str], &str); 10] = [
     (&["plugin"], "this program has no plugins"),
     (
         &["apply"],
-        "`kubectl fabric upgrade RELEASE --install` installs a release, or upgrades it",
+        "`kubectl fabric up -f FILE` brings up a network, `kubectl fabric upgrade RELEASE --install` one release",
     ),
     (
-        &["describe", "logs"],
+        &["describe"],
         "`kubectl fabric status RELEASE` shows the nodes of a release and why one is not ready",
+    ),
+    (
+        &["logs"],
+        "`kubectl logs NODE-0 -n NAMESPACE` prints a node's log, `kubectl fabric chaincode logs CHAINCODE` that of a chaincode",
     ),
 ];
 
@@ -96,6 +101,48 @@ pub fn advise(mut error: clap::Error) -> clap::Error {
         }
     }
     error
+}
+
+/// Returns true if the parser's report is the help or the version that the user asked for.
+pub fn is_help(report: &clap::Error) -> bool {
+    matches!(
+        report.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
+/// Returns true if the arguments ask for JSON with `-o` or `--events`. This must be known before
+/// they can be parsed: programs that read JSON get usage errors in the same form as all others.
+pub fn asks_for_json(arguments: &[OsString]) -> bool {
+    let words: Vec<_> = arguments
+        .iter()
+        .map(|word| word.to_string_lossy())
+        .collect();
+    let flags = words.iter().position(|word| word == "--");
+    let words = &words[..flags.unwrap_or(words.len())];
+    let joined = ["-ojson", "-o=json", "--output=json", "--events=json"];
+    words.iter().any(|word| joined.contains(&&**word))
+        || words
+            .windows(2)
+            .any(|pair| ["-o", "--output", "--events"].contains(&&*pair[0]) && pair[1] == "json")
+}
+
+/// The parser's report as an error of this program: its tips and the usage line become hints.
+pub fn error(report: &clap::Error) -> Error {
+    let text = report.to_string();
+    let mut parts = text.trim().split("\n\n").map(one_line);
+    let what = parts.next().unwrap_or_default();
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    parts
+        .filter(|part| !part.starts_with("For more information"))
+        .map(|part| part.strip_prefix("tip: ").unwrap_or(&part).to_owned())
+        .fold(Error::user(what), |error, hint| error.hint(hint))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn is_verb(name: &str) -> bool {
@@ -162,6 +209,23 @@ mod tests {
                     "{tip}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn json_is_recognized_in_arguments_that_do_not_parse() {
+        let asks =
+            |line: &str| asks_for_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for line in [
+            "lsit -o json",
+            "list -ojson --nope",
+            "list --output=json",
+            "install --events json",
+        ] {
+            assert!(asks(line), "{line}");
+        }
+        for line in ["list -o yaml", "list json", "list -- -o json", "-o"] {
+            assert!(!asks(line), "{line}");
         }
     }
 

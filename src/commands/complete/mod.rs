@@ -92,7 +92,13 @@ fn completed(command: Command) -> Command {
         None if argument.is_require_equals_set() => behind_equals(argument),
         None => argument,
     });
-    command.mut_subcommands(completed)
+    command.mut_subcommands(|verb| completed(without_aliases(verb)))
+}
+
+/// Aliases are understood, but not offered: of a verb and its alias, the engine offers only one.
+fn without_aliases(verb: Command) -> Command {
+    let aliases = super::aliases(verb.get_name());
+    verb.visible_alias(None).aliases(aliases)
 }
 
 /// A flag whose value can only follow a `=` (`--dry-run=server`). The engine would offer values for
@@ -153,13 +159,8 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         if value.starts_with('-') && !current.starts_with('-') {
             continue;
         }
-        let verb = if last == 1 {
-            full_name(&value, &current)
-        } else {
-            None
-        };
         go_on &= value.ends_with(['/', '.', '=']);
-        lines.push_str(verb.as_deref().unwrap_or(&value));
+        lines.push_str(&value);
         if let Some(help) = candidate.get_help() {
             lines.push_str(&format!(
                 "\t{}",
@@ -176,13 +177,6 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     edge.terminal
         .print_plain(&format!("{lines}{directive}\n"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The verb of an alias, if it starts with the typed text: `history` instead of `hist`.
-fn full_name(alias: &str, current: &str) -> Option<String> {
-    let command = super::command();
-    let name = command.find_subcommand(alias)?.get_name();
-    name.starts_with(current).then(|| name.to_owned())
 }
 
 /// For words that only the user can know.

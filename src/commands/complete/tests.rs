@@ -5,6 +5,29 @@ fn line(words: &str) -> CommandLine {
 }
 
 #[test]
+fn verbs_are_offered_and_not_their_aliases() {
+    let offered = |word: &str| {
+        let words = vec![OsString::from("kubectl-fabric"), OsString::from(word)];
+        let candidates = clap_complete::engine::complete(&mut command(), words, 1, None);
+        let candidates = candidates.unwrap().into_iter();
+        let shown = candidates.filter(|candidate| !candidate.is_hide_set());
+        let names = shown.map(|it| it.get_value().to_string_lossy().into_owned());
+        names.collect::<BTreeSet<String>>()
+    };
+    let verbs = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(
+        offered("c"),
+        verbs(&["chaincode", "channel", "charts", "completion"])
+    );
+    assert_eq!(offered("un"), verbs(&["uninstall"]));
+    assert_eq!(offered("h"), verbs(&["help", "history"]));
+    assert_eq!(
+        line("hist org1 -n x").connection.namespace.as_deref(),
+        Some("x")
+    );
+}
+
+#[test]
 fn the_connection_is_read_from_the_words_so_far() {
     let read = |words: &str| {
         let ConnectionArguments {
