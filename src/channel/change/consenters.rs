@@ -221,6 +221,7 @@ fn signed_tls(msp: &Msp, pem: &[u8]) -> bool {
     authorities.any(|authority| certificate.is_signed_by(&authority))
 }
 
+/// Adds a consenter. One that the channel names already gets the certificates that it has now.
 pub fn add(channel: &mut Group, consenter: &Consenter) -> Result<Option<String>> {
     let address = format!("{}:{}", consenter.host, consenter.port);
     let cannot = || Error::user(format!("{address} cannot become a consenter"));
@@ -246,19 +247,35 @@ pub fn add(channel: &mut Group, consenter: &Consenter) -> Result<Option<String>>
         )));
     }
     let mut consenters = Consenters::of(channel)?;
-    if consenters.by_address().contains_key(&address) {
-        return Ok(Some(format!("{address} is a consenter")));
-    }
+    let before = consenters.clone();
     match &mut consenters {
-        Consenters::Raft(raft) => raft.consenters.push(consenter.raft()),
+        Consenters::Raft(raft) => {
+            let wanted = consenter.raft();
+            let is_its =
+                |it: &&mut RaftConsenter| (&it.host, it.port) == (&wanted.host, wanted.port);
+            match raft.consenters.iter_mut().find(is_its) {
+                Some(present) => *present = wanted,
+                None => raft.consenters.push(wanted),
+            }
+        }
         Consenters::Bft(bft) => {
             let ids = bft.consenter_mapping.iter().map(|it| it.id);
-            let id = ids.max().unwrap_or(0).saturating_add(1);
-            bft.consenter_mapping.push(consenter.bft(id));
+            let next = ids.max().unwrap_or(0).saturating_add(1);
+            let wanted = consenter.bft(next);
+            let is_its = |it: &&mut configuration::Consenter| {
+                (&it.host, it.port) == (&wanted.host, wanted.port)
+            };
+            match bft.consenter_mapping.iter_mut().find(is_its) {
+                Some(present) => *present = consenter.bft(present.id),
+                None => bft.consenter_mapping.push(wanted),
+            }
         }
         Consenters::Unnamed => {
             return Err(cannot().why("channels on Kafka have no list of consenters"));
         }
+    }
+    if consenters == before {
+        return Ok(Some(format!("{address} is a consenter")));
     }
     consenters.set(channel)?;
     change_addresses(channel, &consenter.msp_id, |addresses| {

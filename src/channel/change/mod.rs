@@ -51,7 +51,7 @@ pub struct Changed {
 }
 
 /// Applies the changes. Organizations are added before anything that refers to them, and removed
-/// after it.
+/// after it. What is removed and added in one command is replaced.
 ///
 /// # Errors
 ///
@@ -62,8 +62,9 @@ pub fn change(current: &Configuration, changes: &[Change]) -> Result<Changed> {
     let mut ordered: Vec<&Change> = changes.iter().collect();
     ordered.sort_by_key(|change| match change {
         Change::AddOrganization(_) => 0,
-        Change::RemoveOrganization(_) => 2,
-        _ => 1,
+        Change::RemoveConsenter(_) | Change::RemoveAnchor(..) => 1,
+        Change::RemoveOrganization(_) => 3,
+        _ => 2,
     });
     for change in ordered {
         unchanged.extend(one(&mut configuration.channel, change)?);

@@ -1,6 +1,7 @@
 //! Changes of the fixtures' channels: what configtxlator computes of the same edits, what is
 //! refused, what changes nothing.
 
+use super::consenters::Consenters;
 use super::quorum::{Difference, difference};
 use super::*;
 use crate::error::Kind;
@@ -377,6 +378,38 @@ fn a_consenter_comes_and_leaves_with_its_addresses() {
             .contains("has no orderers in this channel"),
         "{error}"
     );
+}
+
+#[test]
+fn a_consenter_that_is_added_again_gets_its_certificate_of_now() {
+    for line in [RAFT, BFT] {
+        let from = configuration(line);
+        let first = orderer(line, 0);
+        let address = "orderer0.orgorderer1:7050".to_owned();
+        let add = |it: &Consenter| Change::AddConsenter(Box::new(it.clone()));
+        let again = change(&from, &[add(&first)]).unwrap();
+        assert_eq!(again.configuration, from);
+        assert_eq!(
+            again.unchanged,
+            ["orderer0.orgorderer1:7050 is a consenter"]
+        );
+        // Both flags at once do not leave the channel without it.
+        let both = [add(&first), Change::RemoveConsenter(address)];
+        let names = |of: &Configuration| Consenters::of(&of.channel).unwrap().by_address().len();
+        let swapped = change(&from, &both).unwrap().configuration;
+        assert_eq!(names(&swapped), names(&from));
+
+        let renewed = Consenter {
+            tls: orderer(line, 1).tls,
+            ..first
+        };
+        let to = change(&from, &[add(&renewed)]).unwrap().configuration;
+        let (from, to) = (from.channel, to.channel);
+        check(&from, &to).unwrap();
+        let lines = describe(&from, &to).unwrap();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("orderer0.orgorderer1:7050"), "{lines:?}");
+    }
 }
 
 #[test]
