@@ -220,17 +220,32 @@ fn key_that_names(values: &Value, object: &ObjectKey) -> Option<String> {
 }
 
 /// Returns the changes of orderers' certificates, compared with those of the deployed revision, or
-/// otherwise with those in Secrets.
+/// otherwise with those in Secrets. A first install records its certificates before it creates
+/// them. If it was killed in between, no channel has them.
 fn renewals(past: &Past, target: &Target) -> Vec<Renewal> {
+    let never_deployed = |record: &&Record| {
+        matches!(
+            record.summary.status,
+            Status::PendingInstall | Status::Failed
+        )
+    };
     let recorded = past
         .baseline
         .as_ref()
+        .filter(|record| !never_deployed(record))
         .and_then(|record| Facts::read(&record.guard).identities);
     let plan = &target.identities;
     let before = recorded
         .map(|known| known.pins)
         .filter(|pins| !pins.is_empty());
-    identity::of_orderers(before.as_ref().unwrap_or(&plan.pins_before), &plan.pins)
+    let mut renewals =
+        identity::of_orderers(before.as_ref().unwrap_or(&plan.pins_before), &plan.pins);
+    for renewal in &mut renewals {
+        let kind = if renewal.is_tls { "tls" } else { "msp" };
+        let secret = format!("{}-{kind}", renewal.node);
+        renewal.is_missing = plan.create.iter().any(|it| it.key.name == secret);
+    }
+    renewals
 }
 
 /// Collects what runs. Reads pods first, and claims and records only if no pod shows it.

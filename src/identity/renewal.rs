@@ -22,6 +22,8 @@ pub struct Renewal {
     /// True for its TLS certificate, false for its signing certificate.
     pub is_tls: bool,
     pub same_key: bool,
+    /// True if its Secret no longer exists, so that a new certificate would be generated.
+    pub is_missing: bool,
 }
 
 /// Returns orderers' certificates that differ from those in the channels, as far as these are
@@ -37,6 +39,7 @@ pub fn of_orderers(before: &BTreeMap<String, Pin>, after: &BTreeMap<String, Pin>
             node: node.to_owned(),
             is_tls: kind == "tls",
             same_key: before.key == after.key,
+            is_missing: false,
         })
     };
     changed.filter_map(renewal).collect()

@@ -10,6 +10,7 @@ mod support;
 mod clocks;
 mod concurrency;
 mod hostile;
+mod identities;
 mod invariants;
 mod late_writes;
 mod members;

@@ -389,7 +389,11 @@ impl Case<'_> {
             "another key"
         };
         let place = node.map_or(renewal.node.as_str(), |node| node.place.as_str());
-        let what = format!("{certificate} certificate → one of {key}");
+        let what = match (renewal.is_missing, renewal.is_tls) {
+            (false, _) => format!("{certificate} certificate → one of {key}"),
+            (true, true) => format!("Secret {}-tls is gone; a new one has {key}", renewal.node),
+            (true, false) => format!("Secret {}-msp is gone; a new one has {key}", renewal.node),
+        };
         self.find(applies, place, what);
     }
 

@@ -610,7 +610,7 @@ pub const RULES: &[Rule] = &[
         },
         verdict: Verdict::NeedsAction,
         reason: OTHER_KEY,
-        way_out: "renew with the same key (fabric-ca-client reenroll --csr.keyrequest.reusekey; \
+        way_out: "if its Secret is gone, restore it from a backup; renew with the same key (fabric-ca-client reenroll --csr.keyrequest.reusekey; \
                   cert-manager: rotationPolicy Never); or, for one orderer at a time, put the new \
                   certificate into its consenter entry in the configuration of every channel, roll \
                   it out with --force U42, and continue when that orderer follows its channels \

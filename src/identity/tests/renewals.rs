@@ -258,6 +258,7 @@ fn what_channels_know_an_orderer_by_is_compared_by_key() {
         node: "orderer0".to_owned(),
         is_tls,
         same_key,
+        is_missing: false,
     };
     assert_eq!(
         of_orderers(&before, &after),

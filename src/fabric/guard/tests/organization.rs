@@ -378,6 +378,7 @@ fn a_certificate_that_channels_know_an_orderer_by_keeps_its_key() {
             node: "orderer0".to_owned(),
             is_tls,
             same_key,
+            is_missing: false,
         }];
         let running = Running {
             nodes: orderer(version),
