@@ -9,7 +9,7 @@ use super::turns::Groups;
 use super::wait::Monitor;
 use super::{Context, Operation, Outcome, Past, Prepared, Writer, apply, hooks, namespace};
 use crate::cluster::{ApiErrorKind, Kind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::identity;
 use crate::manifest::claims::Set;
 use crate::manifest::{self, HookEvent, Object, ObjectKey, TemplateLine};
@@ -290,6 +290,7 @@ async fn spare(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Pla
         return Ok(());
     }
     let workloads = workloads(context).await?;
+    refuse_unrecorded(context, owner, plan, &workloads)?;
     let sets: Vec<Set> = Judge { past, owner, plan }
         .sets()
         .into_iter()
@@ -331,6 +332,37 @@ async fn spare(context: &Context<'_>, past: &Past, owner: &Owner, plan: &mut Pla
         }
     }
     Ok(())
+}
+
+/// Refuses to delete the data of workloads that no record lists. They would run on without it.
+fn refuse_unrecorded(
+    context: &Context<'_>,
+    owner: &Owner,
+    plan: &Plan,
+    workloads: &Workloads,
+) -> Result<()> {
+    let sets = workloads
+        .0
+        .iter()
+        .filter(|body| body["kind"] == "StatefulSet");
+    let own = sets.filter(|body| owner.owns(body));
+    let keys = own.filter_map(|body| Object::from_body(body.clone(), TemplateLine::default()));
+    let keys = keys.map(|object| object.key);
+    let unrecorded = keys.filter(|key| !plan.steps.iter().any(|step| step.key == *key));
+    let places: Vec<Place> = unrecorded.map(|key| Place::new(key.to_string())).collect();
+    if places.is_empty() {
+        return Ok(());
+    }
+    let release = &context.release;
+    Err(Error::refused(format!(
+        "cannot delete the data of release \"{release}\": no record lists these objects, which use it"
+    ))
+    .at_all(places)
+    .why("the records of the release were deleted")
+    .hint(format!(
+        "`{}` with the values of the release records its objects again; then uninstall it",
+        context.command("install")
+    )))
 }
 
 fn holds_data(step: &Step) -> bool {

@@ -80,6 +80,27 @@ impl Releases {
 }
 
 #[test]
+fn data_of_a_release_without_records_stays_as_long_as_its_pods() {
+    let Some(releases) = Releases::new() else {
+        return;
+    };
+    releases.install("a", &[]).success();
+    let uid = releases.uid();
+    let records = ["delete", "configmap", "-l", "kubectl-fabric.io/release=a"];
+    releases.kubectl().args(records).run().success();
+    let refused = releases.delete_data("a").exits(4);
+    releases.stays(&uid, &refused);
+    assert!(
+        refused.stderr.contains("no record lists") && refused.stderr.contains("install a"),
+        "{}",
+        refused.told()
+    );
+    releases.install("a", &[]).success();
+    releases.delete_data("a").success();
+    releases.goes();
+}
+
+#[test]
 fn a_volume_that_another_release_took_up_is_its_own() {
     let Some(releases) = Releases::new() else {
         return;
