@@ -64,7 +64,13 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     let What::Explain(arguments) = arguments.what;
     let release = ReleaseName::parse(&arguments.release)?;
     let wanted = &arguments.wanted;
-    let chart = wanted.chart.resolve(release.as_str())?;
+    let chart = wanted.chart.resolve(release.as_str());
+    let chart = chart.map_err(|error| match (&arguments.path, wanted.chart.named()) {
+        (None, Some(path)) if path.contains('.') => {
+            error.hint(format!("for a value: --path {path}"))
+        }
+        _ => error,
+    })?;
     let mut user_values = wanted.values.load()?;
     let mut stored_secrets = StoredSecrets::default();
     if arguments.stored {

@@ -56,7 +56,8 @@ impl ChartArguments {
         }
     }
 
-    fn named(&self) -> Option<&str> {
+    /// The chart's name or path as it was given.
+    pub fn named(&self) -> Option<&str> {
         self.chart.as_deref().or(self.chart_flag.as_deref())
     }
 }

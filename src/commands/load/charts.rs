@@ -21,6 +21,12 @@ pub fn chart_choice(name: &str, version: Option<&str>) -> Result<ChartChoice> {
         return Err(Error::user("the name of the chart is empty")
             .hint("`kubectl fabric charts list` shows all charts"));
     }
+    if name.ends_with(".yaml") || name.ends_with(".yml") {
+        return Err(Error::user(format!("\"{name}\" is no chart"))
+            .why("a chart is a folder or a .tgz archive")
+            .hint(format!("for values: -f {name}"))
+            .hint(format!("for a network file: `kubectl fabric up -f {name}`")));
+    }
     if looks_like_a_path(name) {
         return loaded(chart_from_path(name)?, version);
     }
