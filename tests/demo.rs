@@ -1,9 +1,9 @@
-//! The README shows what `make demo` prints.
+//! docs/demo.md shows what `make demo` prints.
 //!
 //! The demo runs on a control plane of its own, since its namespaces (`kafka`, `org1`, ...) have
-//! fixed names. Its transcript is compared with the README's after [`normalized`] has replaced what
+//! fixed names. Its transcript is compared with the page's after [`normalized`] has replaced what
 //! differs from run to run. `BLESS=1 cargo test --test demo` puts the new transcript into the
-//! README; read it before you commit it.
+//! page; read it before you commit it.
 
 mod support;
 
@@ -27,7 +27,7 @@ impl Drop for ControlPlane {
 }
 
 #[test]
-fn the_readme_shows_what_the_demo_prints() {
+fn the_page_shows_what_the_demo_prints() {
     let build = support::cluster_script()
         .args(["build", "--sim"])
         .status()
@@ -65,29 +65,29 @@ fn the_readme_shows_what_the_demo_prints() {
         String::from_utf8_lossy(&output.stderr)
     );
 
-    let path = support::repository().join("README.md");
-    let readme = fs::read_to_string(&path).expect("README.md");
-    let (before, rest) = readme
+    let path = support::repository().join("docs/demo.md");
+    let page = fs::read_to_string(&path).expect("docs/demo.md");
+    let (before, rest) = page
         .split_once(OPEN)
-        .expect("README.md has the transcript's first marker");
+        .expect("docs/demo.md has the transcript's first marker");
     let (shown, after) = rest
         .split_once(CLOSE)
-        .expect("README.md has the transcript's second marker");
+        .expect("docs/demo.md has the transcript's second marker");
     // The demo ends each command with an empty line; the last one would hang in the block.
     let printed = printed.trim_end().to_owned() + "\n";
     if env::var_os("BLESS").is_some() {
         fs::write(&path, format!("{before}{OPEN}{printed}{CLOSE}{after}"))
-            .expect("README.md can be written");
+            .expect("docs/demo.md can be written");
         return;
     }
     let (shown, printed) = (normalized(shown), normalized(&printed));
     if shown != printed {
         let diff = similar::TextDiff::from_lines(&shown, &printed)
             .unified_diff()
-            .header("README.md", "the demo")
+            .header("docs/demo.md", "the demo")
             .to_string();
         panic!(
-            "README.md shows something else than the demo prints (BLESS=1 takes over what it prints):\n{diff}"
+            "docs/demo.md shows something else than the demo prints (BLESS=1 takes over what it prints):\n{diff}"
         );
     }
 }
