@@ -24,7 +24,8 @@ Examples:
   kubectl fabric down -f network.yaml                    ledgers and identities stay
   kubectl fabric down -f network.yaml --dry-run          only show what would be uninstalled
   kubectl fabric down -f network.yaml --org org1         only org1's releases
-  kubectl fabric down -f network.yaml --delete-data --delete-namespace --yes")]
+  kubectl fabric down -f network.yaml --delete-data --delete-namespace --yes
+  kubectl fabric down --dev --delete-data                the network of `up --dev`")]
 pub struct Arguments {
     #[command(flatten)]
     pub network: NetworkArguments,
@@ -52,7 +53,11 @@ pub struct Arguments {
     pub output: OutputArguments,
 }
 
-pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+pub fn run(mut arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
+    if arguments.network.dev {
+        // The chaincode of `up --dev --image` goes too, whatever its image is.
+        arguments.network.image.get_or_insert("any".to_owned());
+    }
     if arguments.run.events.is_some() {
         edge.terminal.stream_events();
     }
@@ -111,12 +116,17 @@ fn print(arguments: &Arguments, name: &str, gone: &[ReleaseKey], edge: &Edge) ->
         })
         .collect();
     let releases = releases.join(", ");
+    let data = match (arguments.delete_data, arguments.dry_run) {
+        (false, _) => "",
+        (true, true) => ", and their ledgers, keys and certificates would be deleted",
+        (true, false) => "; their ledgers, keys and certificates are deleted",
+    };
     edge.terminal
         .print(match (gone.is_empty(), arguments.dry_run) {
             (true, _) => format!("Network \"{name}\" is not installed.\n"),
-            (false, true) => format!("Would be uninstalled: {releases}\n"),
+            (false, true) => format!("Would be uninstalled: {releases}{data}\n"),
             (false, false) => {
-                format!("Network \"{name}\" has been taken down; uninstalled: {releases}\n")
+                format!("Network \"{name}\" has been taken down; uninstalled: {releases}{data}\n")
             }
         })?;
     if !gone.is_empty() && !arguments.dry_run && !arguments.delete_data {

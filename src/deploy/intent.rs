@@ -151,6 +151,9 @@ pub struct Options {
     /// Releases that the same run brings up, by release and namespace: values may name them before
     /// they exist.
     pub expected: BTreeSet<(String, String)>,
+    /// The network that the operation works on, as in the label [`NETWORK_LABEL`](crate::release::NETWORK_LABEL). A
+    /// release of another network is refused.
+    pub network: Option<String>,
     /// Shows refusals as warnings, for `diff`, which changes nothing.
     pub tell_refusals: bool,
     pub description: Option<String>,
@@ -177,6 +180,7 @@ impl Default for Options {
             allow_outside: Vec::new(),
             force: Vec::new(),
             expected: BTreeSet::new(),
+            network: None,
             tell_refusals: false,
             description: None,
             history_max: 10,

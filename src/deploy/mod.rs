@@ -98,6 +98,8 @@ pub struct Outcome {
     /// Whether the newest revision before the operation is deployed, rather than failed,
     /// interrupted or unreadable; `None` if there is none.
     pub was_settled: Option<bool>,
+    /// Whether the user's labels of the release change.
+    pub is_relabelled: bool,
     pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
     /// UID of the namespace that is being deleted.
@@ -106,6 +108,7 @@ pub struct Outcome {
 
 impl Outcome {
     fn of(prepared: Prepared, record: Record, dry_run: bool) -> Outcome {
+        let is_relabelled = prepared.relabels(&record.summary);
         let kept = prepared
             .plan
             .with(Action::Keep)
@@ -124,6 +127,7 @@ impl Outcome {
             generated_identities: prepared.target.identities.generated,
             masker: prepared.masker,
             dry_run,
+            is_relabelled,
             was_settled: prepared.past.entries.last().map(Entry::is_deployed),
             objects: record.objects,
             hooks: record.hooks,
@@ -311,6 +315,12 @@ async fn locked(
     let mut prepared = current.map_err(|error| attempt.untouched(error))?;
     if prepared.past.is_purged && prepared.target.operation != Operation::Uninstall {
         finish_purge(context).await?;
+    }
+    // Of two runs of `up` at once, the second finds the work done.
+    if writer.options.network.is_some() && prepared.changes_nothing() {
+        let revision = prepared.past.newest().unwrap_or_default();
+        let record = record_of(context, &prepared, revision, "Unchanged");
+        return Ok(Outcome::of(prepared, record, false));
     }
     context.progress.event(&Event::Planned {
         create: prepared.plan.count(Action::Create),

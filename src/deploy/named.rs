@@ -36,7 +36,8 @@ pub(super) async fn absent(
         .into_iter()
         .filter(|name| !before.contains(name))
         .filter(|(_, release, namespace)| {
-            !expected.contains(&(release.clone(), namespace.clone()))
+            let mut expected = expected.iter();
+            !expected.any(|it| it.1 == *namespace && is_named(release, &it.0, namespace))
         });
     let answers = new.map(|(key, release, namespace)| async move {
         let entries = storage::list(context.cluster, Some(&namespace))
@@ -45,7 +46,7 @@ pub(super) async fn absent(
         let is_there = entries
             .iter()
             .filter_map(Entry::summary)
-            .any(|summary| summary.release == release);
+            .any(|summary| is_named(&release, &summary.release, &namespace));
         (!is_there).then(|| {
             format!(
                 "{key} names release \"{release}\", which does not exist in namespace \
@@ -54,4 +55,37 @@ pub(super) async fn absent(
         })
     });
     join_all(answers).await.into_iter().flatten().collect()
+}
+
+/// Returns true if a value names this release: by its name, or by its namespace in a copy of a
+/// network, such as `org1-dev` for `org1`.
+fn is_named(name: &str, release: &str, namespace: &str) -> bool {
+    let is_copy = || {
+        let suffix = namespace.strip_prefix(release);
+        name == namespace && suffix.is_some_and(|suffix| suffix.starts_with('-'))
+    };
+    name == release || is_copy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_named;
+
+    #[test]
+    fn a_release_is_named_by_its_name_or_the_namespace_of_its_copy() {
+        for (name, release, namespace, is_it) in [
+            ("org1", "org1", "org1", true),
+            ("org1", "org1", "shops", true),
+            ("org1-dev", "org1", "org1-dev", true),
+            ("org1-dev", "org1-d", "org1-dev", false),
+            ("org1", "basic", "org1", false),
+            ("org1-dev", "org1", "org1-test", false),
+        ] {
+            assert_eq!(
+                is_named(name, release, namespace),
+                is_it,
+                "{name} {release}"
+            );
+        }
+    }
 }

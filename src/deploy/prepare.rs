@@ -20,7 +20,7 @@ use crate::plan::confine::{self, Reach};
 use crate::plan::mask::Masker;
 use crate::plan::ownership::Owner;
 use crate::plan::{self, Additions, Inputs, Live, Look, Plan};
-use crate::release::InventoryItem;
+use crate::release::{Entry, InventoryItem, NETWORK_LABEL, Status, Summary};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -38,6 +38,29 @@ pub(super) struct Prepared {
     pub taken_up: Vec<Value>,
     /// `None` if the operation records nothing new.
     pub draft: Option<Draft>,
+}
+
+impl Prepared {
+    /// Returns true if the newest revision is deployed, and this operation would not differ from it.
+    pub fn changes_nothing(&self) -> bool {
+        let identities = &self.target.identities;
+        let is_relabelled = || {
+            let draft = self.draft.as_ref();
+            draft.is_none_or(|draft| self.relabels(&draft.record.summary))
+        };
+        self.past.newest_status() == Some(Status::Deployed)
+            && self.plan.is_empty()
+            && self.target.changed_values.is_empty()
+            && identities.create.is_empty()
+            && identities.renew.is_empty()
+            && !is_relabelled()
+    }
+
+    /// Returns true if the user's labels differ from those of the newest revision.
+    pub fn relabels(&self, summary: &Summary) -> bool {
+        let newest = self.past.entries.last().and_then(Entry::summary);
+        newest.is_some_and(|newest| newest.labels != summary.labels)
+    }
 }
 
 /// What the user asks for, and what was changed before the operation's first write.
@@ -74,6 +97,7 @@ impl<'a> Attempt<'a> {
     pub async fn prepare(&mut self) -> Result<Prepared> {
         let context = self.context;
         let past = Past::read(context, self.options.dry_run == DryRun::No).await?;
+        self.check_network(&past)?;
         let target = resolve::resolve(context, self.intent, &past).await?;
         let masker = target.masker(&past);
         let is_organization = Facts::read(&target.guard).model.is_some();
@@ -85,6 +109,42 @@ impl<'a> Attempt<'a> {
             compared
         };
         compared.map_err(|error| error.masked(|text| masker.text(text)))
+    }
+
+    /// Refuses a release of another network, and the uninstall of a release that belongs to none.
+    fn check_network(&self, past: &Past) -> Result<()> {
+        let Some(network) = &self.options.network else {
+            return Ok(());
+        };
+        let newest = past.entries.iter().rev().find_map(Entry::summary);
+        let Some(newest) = newest.filter(|newest| newest.status != Status::Uninstalled) else {
+            return Ok(());
+        };
+        let release = &self.context.release;
+        let refuse = |why: String| {
+            Error::refused(format!(
+                "release \"{release}\" is not part of network \"{network}\""
+            ))
+            .why(why)
+        };
+        let is_uninstall = matches!(self.intent, Intent::Uninstall { .. });
+        match newest.labels.get(NETWORK_LABEL) {
+            Some(other) if other != network => {
+                Err(refuse(format!("it belongs to network \"{other}\""))
+                    .hint(format!(
+                        "if the network file describes that network, write `name: {other}` in it"
+                    ))
+                    .hint(
+                        "`--network NAME` makes a copy beside it, in namespaces with that suffix",
+                    ))
+            }
+            None if is_uninstall => Err(refuse("no network file has brought it up".to_owned())
+                .hint(format!(
+                    "to uninstall it alone: `{}`",
+                    self.context.command("uninstall")
+                ))),
+            _ => Ok(()),
+        }
     }
 
     /// Guards, observes, plans and checks.

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// by hand and is ignored.
 pub const LAST_REVISION: u32 = 999_999_999;
 
+/// The label with the name of the network that a release is part of, if a network file names it.
+pub const NETWORK_LABEL: &str = "network";
+
 /// Helm's nine statuses, with Helm's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

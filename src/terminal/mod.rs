@@ -358,6 +358,14 @@ pub fn print_usage(error: &clap::Error) -> Result<()> {
     }
 }
 
+/// A number and what it counts, such as "1 step" or "2 steps".
+pub fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// Reports a panic, which is a bug in this program, in one line, and exits with status 1.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {

@@ -9,6 +9,7 @@ use crate::network::derive::chaincode_values;
 use crate::network::file::{Chaincode, ChaincodeType};
 use crate::network::state::{Pair, ReleaseKey};
 use crate::network::{Network, Wanted};
+use crate::release::NETWORK_LABEL;
 use crate::values::Values;
 use std::collections::BTreeMap;
 
@@ -180,10 +181,7 @@ pub fn intent(composed: &Composed<'_>, inputs: &Inputs, key: &ReleaseKey) -> Res
     })
 }
 
-/// The label of releases with the name of their network.
-pub const NETWORK_LABEL: &str = "network";
-
-/// Its value: the name of the network, and the suffix of a copy.
+/// The value of [`NETWORK_LABEL`]: the name of the network, and the suffix of a copy.
 pub fn label(network: &Network) -> String {
     match &network.suffix {
         Some(suffix) => format!("{}-{suffix}", network.name),

@@ -4,7 +4,7 @@ use super::Site;
 use super::release::run;
 use super::run::words;
 use crate::cluster::Kind;
-use crate::deploy::{self, Intent};
+use crate::deploy::{self, DryRun, Intent};
 use crate::error::{self, Error, Place, Result};
 use crate::network::state::ReleaseKey;
 use futures::future::join_all;
@@ -29,9 +29,33 @@ pub struct Down {
 ///
 /// # Errors
 ///
-/// Lists the releases that could not be uninstalled. All others are uninstalled.
+/// Nothing is uninstalled if one release is refused, such as one of another network. Otherwise
+/// lists the releases that could not be uninstalled. All others are uninstalled.
 pub async fn down(site: &Site<'_>, down: Down) -> Result<Vec<ReleaseKey>> {
-    let (organizations, chaincodes): (Vec<&ReleaseKey>, Vec<&ReleaseKey>) = keys(site)
+    let keys = keys(site);
+    let trial = Down {
+        dry_run: true,
+        ..down
+    };
+    let tried = join_all(
+        keys.iter()
+            .map(async |key| one(site, key, trial, false).await),
+    )
+    .await;
+    let mut there = Vec::new();
+    for (key, tried) in keys.into_iter().zip(tried) {
+        match tried {
+            Ok(false) => {}
+            Err(error) if error.kind() == error::Kind::Refused => {
+                return Err(error.replace_now("nothing was uninstalled"));
+            }
+            _ => there.push(key),
+        }
+    }
+    if down.dry_run {
+        return Ok(there.into_iter().cloned().collect());
+    }
+    let (organizations, chaincodes): (Vec<&ReleaseKey>, Vec<&ReleaseKey>) = there
         .into_iter()
         .partition(|key| site.network.installation(key).is_some());
     let mut gone = Vec::new();
@@ -122,16 +146,18 @@ async fn one(site: &Site<'_>, key: &ReleaseKey, down: Down, is_last: bool) -> Re
     if !deploy::is_known(site.cluster, namespace, release, down.delete_data).await? {
         return Ok(false);
     }
-    if !down.dry_run {
-        let intent = Intent::Uninstall {
-            keep_history: false,
-            delete_data: down.delete_data,
-            delete_namespace: down.delete_namespace && is_last,
-        };
-        run(site, key, intent, site.options.clone()).await?;
-        if down.delete_namespace && !is_last {
-            pods_gone(site, key).await?;
-        }
+    let intent = Intent::Uninstall {
+        keep_history: false,
+        delete_data: down.delete_data,
+        delete_namespace: down.delete_namespace && is_last,
+    };
+    let mut options = site.options.clone();
+    if down.dry_run {
+        options.dry_run = DryRun::Client;
+    }
+    run(site, key, intent, options).await?;
+    if down.delete_namespace && !is_last && !down.dry_run {
+        pods_gone(site, key).await?;
     }
     Ok(true)
 }

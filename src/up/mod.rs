@@ -25,7 +25,7 @@ mod release;
 mod run;
 mod update;
 
-pub use compose::{AS_WANTED, Composed, Inputs, check, compose};
+pub use compose::{AS_WANTED, Composed, Inputs, check, compose, label};
 pub use down::{Down, down};
 pub use exchange::Exchange;
 pub use run::{Ended, Report};

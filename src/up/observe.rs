@@ -1,6 +1,6 @@
 //! Observes the state of the cluster and the nodes.
 
-use super::compose::{NETWORK_LABEL, label};
+use super::compose::label;
 use super::definitions::definitions;
 use super::release::look;
 use super::run::words;
@@ -15,7 +15,7 @@ use crate::ledger::envelope::{self, Seek};
 use crate::ledger::message::common::Block;
 use crate::member::{self, Failed, Member};
 use crate::network::state::{self, Known, Membership, NodeKey, Observed, Release, ReleaseKey};
-use crate::release::{Entry, Status};
+use crate::release::{Entry, NETWORK_LABEL, Status};
 use crate::storage;
 use futures::future::{join_all, try_join_all};
 use std::collections::BTreeSet;
@@ -38,6 +38,9 @@ pub async fn observe(site: &Site<'_>) -> Result<Observed> {
             observed.identities.insert(key.release.clone(), identities);
         }
         observed.releases.insert(key, seen.release);
+    }
+    if let Some(why) = nothing_known(&observed) {
+        return Err(Error::cluster("cannot read any release of the network").why(why));
     }
     others(site, &mut observed).await;
     let present = present(site, &observed);
@@ -80,6 +83,16 @@ pub async fn observe(site: &Site<'_>) -> Result<Observed> {
         }
     }
     Ok(observed)
+}
+
+/// Why no release could be read, for example because the API server does not answer.
+fn nothing_known(observed: &Observed) -> Option<String> {
+    let mut whys = observed.releases.values().map(|release| match release {
+        Known::Unknown(why) => Some(why),
+        Known::Known(_) => None,
+    });
+    let first = whys.next()??;
+    whys.all(|why| why.is_some()).then(|| first.clone())
 }
 
 /// Whether a release is in the namespace of an organization that is not seen from here.

@@ -82,6 +82,12 @@ async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
     {
         planned = confirmed;
     }
+    if site.options.tell_refusals {
+        for message in &planned.warnings {
+            let message = message.clone();
+            site.report.release(namespace, &Event::Warning { message });
+        }
+    }
     let is_same = is_same(&planned);
     let found = match settled {
         Some(settled) => Release::Present {
@@ -105,6 +111,7 @@ async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
 /// Returns true if there is nothing to do.
 fn is_same(planned: &Outcome) -> bool {
     planned.plan.is_empty()
+        && !planned.is_relabelled
         && planned.changed_values.is_empty()
         && planned.new_identities + planned.renewed_identities == 0
 }

@@ -304,3 +304,82 @@ fn an_organization_elsewhere_is_known_by_its_file_and_gets_no_release() {
             .is_some()
     );
 }
+
+#[test]
+fn a_release_belongs_to_one_network() {
+    let Some(file) = File::new() else {
+        return;
+    };
+    let org1 = organization("org1", "");
+    file.write(std::slice::from_ref(&org1));
+    file.up(&[]);
+    let own = format!("fabric-{}", file.cluster.network());
+    let path = file.cluster.folder().join("network.yaml");
+    let text = fs::read_to_string(&path).expect("it was written");
+    fs::write(
+        &path,
+        text.replace("organizations:", "name: other\norganizations:"),
+    )
+    .expect("ours");
+    for (verb, more) in [("up", &[][..]), ("down", &["--delete-data", "--yes"])] {
+        let refused = file.command(verb, more).run().exits(4);
+        let words = format!("it belongs to network \"{own}\"");
+        assert!(
+            refused.stderr.contains(&words),
+            "{verb}: {}",
+            refused.told()
+        );
+    }
+    assert!(!file.manifest("org1").is_empty());
+
+    // A release that was installed by hand joins the network with `up`, and not with `down`.
+    file.write(&[org1, organization("org2", "")]);
+    let namespace = file.cluster.namespace("org2");
+    let values = "ca.enabled=false,peers.count=1";
+    let install = ["install", "org2", "-n", &namespace, "--set", values];
+    file.cluster.fabric().args(install).run().success();
+    let refused = file.command("down", &[]).run().exits(4);
+    assert!(
+        refused
+            .stderr
+            .contains("release \"org2\" is not part of network"),
+        "{}",
+        refused.told()
+    );
+    assert!(!file.manifest("org1").is_empty(), "nothing was uninstalled");
+    assert!(file.changed(&[]));
+    assert!(!file.changed(&[]));
+    let down = file.command("down", &[]).run().success();
+    assert!(
+        down.stdout.contains("org1") && down.stdout.contains("org2"),
+        "{}",
+        down.told()
+    );
+}
+
+#[test]
+fn a_network_that_cannot_be_read_is_not_as_its_file_asks() {
+    let Some(file) = File::new() else {
+        return;
+    };
+    file.write(&[organization("org1", "")]);
+    for arguments in [
+        &["up"][..],
+        &["up", "--org", "org1"],
+        &["diff"],
+        &["status"],
+        &["up", "--dry-run"],
+    ] {
+        let (verb, more) = arguments.split_first().expect("a verb");
+        let closed = [more, &["--server", "https://127.0.0.1:1"]].concat();
+        let output = file.command(verb, &closed).run();
+        assert_eq!(output.status, Some(1), "{arguments:?}: {}", output.told());
+        assert!(
+            output
+                .stderr
+                .contains("cannot read any release of the network"),
+            "{arguments:?}: {}",
+            output.told()
+        );
+    }
+}

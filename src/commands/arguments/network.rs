@@ -11,8 +11,17 @@ use clap_complete::ArgValueCompleter;
 #[derive(Args, Clone, Debug)]
 pub struct NetworkArguments {
     /// Network file; - reads standard input
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "network-file")]
     pub file: Option<String>,
+
+    /// The built-in development network instead of a file: one orderer, two organizations with one
+    /// peer each, and a channel, mychannel
+    #[arg(long, group = "network-file", conflicts_with_all = ["file", "org"])]
+    pub dev: bool,
+
+    /// Image of a chaincode server, which --dev deploys as chaincode basic
+    #[arg(long, value_name = "IMAGE", requires = "dev", add = ArgValueCompleter::new(complete::nothing))]
+    pub image: Option<String>,
 
     /// Limit the command to this organization and its permissions [default: all organizations]
     #[arg(long, value_name = "ORG", add = ArgValueCompleter::new(complete::nothing))]
@@ -29,13 +38,30 @@ impl NetworkArguments {
     ///
     /// Fails without a file, for problems in it, and for an organization that is not in it.
     pub fn load(&self, edge: &Edge) -> Result<NetworkFile> {
-        let Some(file) = &self.file else {
-            return Err(Error::user("no network file is given").hint(
-                "pass it with -f network.yaml; docs/reference/network.md describes the file",
-            ));
-        };
         let suffix = suffix(edge)?;
+        if self.dev {
+            return load::development_network(self.image.as_deref(), suffix);
+        }
+        let Some(file) = &self.file else {
+            return Err(Error::user("no network file is given")
+                .hint("pass it with -f network.yaml; docs/reference/network.md describes the file")
+                .hint("for the built-in development network: --dev"));
+        };
         self.check(load::network_file(file, suffix)?, edge)
+    }
+
+    /// Returns true if the command is about a network.
+    pub fn is_given(&self) -> bool {
+        self.dev || self.file.is_some()
+    }
+
+    /// The arguments that name the network, as the user would type them.
+    pub fn words(&self) -> String {
+        match (&self.file, &self.image) {
+            (Some(file), _) => format!("-f {file}"),
+            (None, Some(image)) => format!("--dev --image {image}"),
+            (None, None) => "--dev".to_owned(),
+        }
     }
 
     /// Checks `--org` against the file, and passes on the file's warnings.

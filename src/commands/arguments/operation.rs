@@ -253,6 +253,7 @@ impl ApplyArguments {
             allow_outside: self.run.allow_outside.clone(),
             force: self.force.clone(),
             expected: BTreeSet::new(),
+            network: None,
             tell_refusals: false,
             description: self.description.clone(),
             history_max: self.history_max,

@@ -9,7 +9,7 @@ mod network;
 pub use charts::{chart_by_name_or_path, chart_choice, kept};
 pub use exchange::ExchangeFolder;
 pub use folder::{crypto_config, export, identity, others_in, write_files, write_identities};
-pub use network::{NetworkFile, network, network_file, network_text};
+pub use network::{NetworkFile, development_network, network, network_file};
 
 use crate::chart::Files;
 use crate::error::{Error, Place, Result, public_url};

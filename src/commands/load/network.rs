@@ -10,6 +10,7 @@ use crate::network::file::Installation;
 use crate::network::member::Member;
 use crate::network::{Draft, Given, Network, describe, describe_embedded};
 use crate::up::Inputs;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,19 @@ pub struct NetworkFile {
 pub fn network_file(argument: &str, suffix: Option<&str>) -> Result<NetworkFile> {
     let (name, text) = text_of(argument)?;
     network_text(&text, &name, &folder_of(argument), suffix)
+}
+
+/// The network file of `--dev`.
+const DEVELOPMENT: &str = include_str!("development.yaml");
+
+/// Returns the network of `--dev`, with chaincode `basic` if its image is given.
+pub fn development_network(image: Option<&str>, suffix: Option<&str>) -> Result<NetworkFile> {
+    let chaincode = |image: &str| {
+        let image = json!(image);
+        format!("\nchaincodes:\n  basic: {{channel: mychannel, image: {image}}}\n")
+    };
+    let text = format!("{DEVELOPMENT}{}", image.map(chaincode).unwrap_or_default());
+    network_text(&text, "the network of --dev", Path::new(""), suffix)
 }
 
 /// [`network_file`] without the identities and other files that only `up` needs.
@@ -57,7 +71,7 @@ fn folder_of(argument: &str) -> PathBuf {
 }
 
 /// Reads the text of a network file. Paths in it are relative to `folder`.
-pub fn network_text(
+fn network_text(
     text: &str,
     name: &str,
     folder: &Path,

@@ -62,7 +62,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
-    if arguments.network.file.is_some() {
+    if arguments.network.is_given() {
         return plan::status(&arguments.network, arguments.output.output, edge);
     }
     let Some(release) = &arguments.release else {

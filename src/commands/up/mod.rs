@@ -5,10 +5,9 @@ mod report;
 
 pub use report::Lines;
 
-use super::arguments::network::suffix;
 use super::arguments::operation::RunArguments;
 use super::arguments::{NetworkArguments, OPERATION, OutputArguments};
-use super::load::{self, NetworkFile};
+use super::load::NetworkFile;
 use super::{Edge, complete, confirm};
 use crate::cluster::Cluster;
 use crate::deploy::Options;
@@ -16,17 +15,14 @@ use crate::error::Result;
 use crate::fabric::guard;
 use crate::member::Signing;
 use crate::network::Removal;
+use crate::terminal::counted;
 use crate::up::{self, Composed, Done, Ended, Memory, Site, compose};
 use clap::{ArgAction, Args};
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-
-/// The network of `--dev`.
-const DEV: &str = include_str!("dev.yaml");
 
 /// Bring up a network: its organizations, channels and chaincodes
 ///
@@ -44,19 +40,11 @@ Examples:
   kubectl fabric up -f network.yaml --dry-run         what is missing
   kubectl fabric up -f network.yaml --org org1        org1's part, with org1's permissions
   kubectl fabric up -f network.yaml --network dev     a second copy, in namespaces org1-dev, ...
-  kubectl fabric up --dev --image basic:1.0           a small network for chaincode development")]
+  kubectl fabric up --dev --image basic:1.0           a small network for chaincode development
+  kubectl fabric up --dev --network dev               the same beside other networks")]
 pub struct Arguments {
     #[command(flatten)]
     pub network: NetworkArguments,
-
-    /// A small network for development instead of a file: one orderer, two organizations with one
-    /// peer each, and a channel, mychannel
-    #[arg(long, conflicts_with_all = ["file", "org"], help_heading = OPERATION)]
-    pub dev: bool,
-
-    /// Image of a chaincode server, which --dev deploys as chaincode basic
-    #[arg(long, value_name = "IMAGE", requires = "dev", add = ArgValueCompleter::new(complete::nothing), help_heading = OPERATION)]
-    pub image: Option<String>,
 
     /// Only show the missing steps
     #[arg(long, help_heading = OPERATION)]
@@ -83,17 +71,6 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn load(&self, edge: &Edge) -> Result<NetworkFile> {
-        match self.dev {
-            false => self.network.load(edge),
-            true => {
-                let text = dev(self.image.as_deref());
-                let suffix = suffix(edge)?;
-                load::network_text(&text, "the network of --dev", Path::new(""), suffix)
-            }
-        }
-    }
-
     fn options(&self) -> Options {
         Options {
             timeout: self.run.timeout,
@@ -111,20 +88,11 @@ impl Arguments {
     }
 }
 
-/// Returns the network file of the development network.
-fn dev(image: Option<&str>) -> String {
-    let chaincode = |image: &str| {
-        let image = json!(image);
-        format!("\nchaincodes:\n  basic: {{channel: mychannel, image: {image}}}\n")
-    };
-    format!("{DEV}{}", image.map(chaincode).unwrap_or_default())
-}
-
 pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
     if arguments.run.events.is_some() {
         edge.terminal.stream_events();
     }
-    let loaded = arguments.load(edge)?;
+    let loaded = arguments.network.load(edge)?;
     up::check(&loaded.network)?;
     let composed = compose(&loaded.network, &loaded.inputs)?;
     let format = arguments.output.output;
@@ -220,6 +188,7 @@ impl Asked<'_> {
             interrupted,
             options: Options {
                 expected: up::expected(network),
+                network: Some(up::label(network)),
                 ..self.options.clone()
             },
             organization: self.organization(),
@@ -247,10 +216,14 @@ fn print(
     terminal.print(match (done.steps.len(), waits) {
         (0, false) => format!("Network \"{name}\" matches the file.\n"),
         (steps, false) => format!(
-            "Network \"{name}\" is up: {steps} steps, {:.1} s.\n",
+            "Network \"{name}\" is up: {}, {:.1} s.\n",
+            counted(steps, "step"),
             took.as_secs_f64()
         ),
-        (steps, true) => format!("Network \"{name}\": {steps} steps have been completed.\n"),
+        (steps, true) => format!(
+            "Network \"{name}\": completed {}.\n",
+            counted(steps, "step")
+        ),
     })?;
     if waits {
         terminal.print(part.words())?;
@@ -299,12 +272,13 @@ fn document(asked: &Asked<'_>, done: &Done, took: Duration) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::load;
     use crate::up::check;
 
     #[test]
     fn the_development_network_is_one_that_can_be_brought_up() {
         for (image, chaincodes) in [(None, 0), (Some("registry:5000/basic:1.0"), 1)] {
-            let file = load::network_text(&dev(image), "dev", Path::new(""), None).unwrap();
+            let file = load::development_network(image, None).unwrap();
             check(&file.network).unwrap();
             let composed = compose(&file.network, &file.inputs).unwrap();
             assert_eq!(composed.definitions.len(), chaincodes);
@@ -319,8 +293,8 @@ mod tests {
 
     #[test]
     fn what_a_file_cannot_do_yet_is_refused_before_anything_is_done() {
-        let text = include_str!("../../../examples/network-kafka.yaml");
-        let file = load::network_text(text, "network.yaml", Path::new(""), None).unwrap();
+        const KAFKA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/network-kafka.yaml");
+        let file = load::network_file(KAFKA, None).unwrap();
         let error = check(&file.network).unwrap_err().to_string();
         for words in [
             "channels.mychannel",

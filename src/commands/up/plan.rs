@@ -7,7 +7,7 @@ use crate::deploy::Options;
 use crate::error::Result;
 use crate::network::state::{Known, Release};
 use crate::network::{Observed, Plan, Removal, plan};
-use crate::terminal::{GREEN, Table, Text, YELLOW, table::Cell};
+use crate::terminal::{GREEN, Table, Text, YELLOW, counted, table::Cell};
 use crate::up::compose;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -20,11 +20,11 @@ pub struct PlanArguments {
     pub network: NetworkArguments,
 
     /// How to print the missing steps of a network [default: table]
-    #[arg(short, long, value_name = "FORMAT", value_enum, help_heading = OUTPUT, requires = "file")]
+    #[arg(short, long, value_name = "FORMAT", value_enum, help_heading = OUTPUT, requires = "network-file")]
     pub output: Option<PlanFormat>,
 
     /// Exit with status 2 if steps are missing
-    #[arg(long, visible_alias = "detailed-exitcode", help_heading = OUTPUT, requires = "file")]
+    #[arg(long, visible_alias = "detailed-exitcode", help_heading = OUTPUT, requires = "network-file")]
     pub exit_code: bool,
 }
 
@@ -47,7 +47,7 @@ pub fn diff(arguments: &PlanArguments, edge: &Edge) -> Result<ExitCode> {
         loaded: &loaded,
         composed: &composed,
         network: &arguments.network,
-        options: Options::default(),
+        options: reading(),
         removal: Removal::Keep,
     };
     let plan = asked.read(async |site| site.plan().await)?;
@@ -61,6 +61,14 @@ pub fn diff(arguments: &PlanArguments, edge: &Edge) -> Result<ExitCode> {
         true => ExitCode::from(DIFFERENT),
         false => ExitCode::SUCCESS,
     })
+}
+
+/// Refusals are part of what these commands show.
+fn reading() -> Options {
+    Options {
+        tell_refusals: true,
+        ..Options::default()
+    }
 }
 
 /// Prints the missing steps.
@@ -83,7 +91,7 @@ pub fn status(network: &NetworkArguments, format: Format, edge: &Edge) -> Result
         loaded: &loaded,
         composed: &composed,
         network,
-        options: Options::default(),
+        options: reading(),
         removal: Removal::Keep,
     };
     let observed = asked.read(async |site| site.observe().await)?;
@@ -109,12 +117,17 @@ pub fn status(network: &NetworkArguments, format: Format, edge: &Edge) -> Result
     }
     let missing = match (plan.steps.len(), plan.unknown.len()) {
         (0, 0) => return Ok(ExitCode::SUCCESS),
-        (steps, 0) => format!("{steps} steps are missing"),
-        (0, unknown) => format!("{unknown} states are unknown"),
-        (steps, unknown) => format!("{steps} steps are missing, and {unknown} states are unknown"),
+        (steps, 0) => counted(steps, "missing step"),
+        (0, unknown) => counted(unknown, "unknown state"),
+        (steps, unknown) => format!(
+            "{}, {}",
+            counted(steps, "missing step"),
+            counted(unknown, "unknown state")
+        ),
     };
     edge.terminal.note(&format!(
-        "{missing}: `kubectl fabric diff -f FILE` lists them"
+        "{missing}: `kubectl fabric diff {}` lists them",
+        network.words()
     ));
     Ok(ExitCode::SUCCESS)
 }
