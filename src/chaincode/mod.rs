@@ -20,6 +20,7 @@ mod endorse;
 mod explain;
 mod gateway;
 mod input;
+mod legacy;
 mod lifecycle;
 mod list;
 mod missing;
@@ -36,6 +37,7 @@ pub use definition::{DEFAULT_POLICY, Definition, endorsement_policy, policy_word
 pub use deploy::{Approver, Deploy, Done as Deployed, approve, committed, deploy};
 pub use endorse::{Endorsers, query};
 pub use input::{arguments, transient};
+pub use legacy::{install_by_lscc, installed_by_lscc, instantiated, instantiation};
 pub use lifecycle::{Approvals, Approved, Chaincodes, Committed, Lifecycle, installed};
 pub use list::{Listed, listed};
 pub use missing::{Missing, Wanted};

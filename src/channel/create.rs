@@ -1,6 +1,7 @@
 //! The creation of a channel through channel participation (Fabric 2.3 and later): every orderer
 //! gets the same genesis block, then the peers join.
 
+use super::creation::{Creation, create_by_consortium, set_anchors};
 use super::genesis::genesis;
 use super::join::{self, Join};
 use super::outcome::{Did, Outcome, Step};
@@ -31,8 +32,19 @@ pub struct Create<'a> {
     /// The organizations whose peers join.
     pub joining: &'a [Member],
     pub settings: &'a Settings,
+    /// Who creates the channel, if the orderers have a system channel (Kafka, and Fabric before
+    /// 2.3).
+    pub consortium: Option<Consortium<'a>>,
     /// How long to wait until the orderers have a leader.
     pub timeout: Duration,
+}
+
+/// A consortium of the system channel.
+#[derive(Clone, Copy)]
+pub struct Consortium<'a> {
+    pub name: &'a str,
+    /// The administrators of the channel's organizations with peers.
+    pub members: &'a [Member],
 }
 
 /// An orderer and its state of the channel.
@@ -56,7 +68,16 @@ pub async fn create(create: &Create<'_>) -> Result<Outcome> {
         orderers: create.orderers,
         organizations: create.organizations,
         settings: create.settings,
+        consortium: create.consortium.map(|it| it.name),
     };
+    if let Some(Consortium { members, .. }) = create.consortium {
+        let creation = Creation {
+            wanted,
+            members,
+            timeout: create.timeout,
+        };
+        return by_consortium(create, &creation).await;
+    }
     let (configuration, own) = first_block(&wanted)?;
     let seen = look(create).await?;
     let block = match seen.iter().any(|it| matches!(it.state, Ok(Some(_)))) {
@@ -93,6 +114,21 @@ pub async fn create(create: &Create<'_>) -> Result<Outcome> {
     if outcome.error("").is_none() {
         leader?;
     }
+    Ok(outcome)
+}
+
+/// Creates a channel through the orderers' system channel, joins the peers and sets the anchor
+/// peers. The orderers of the system channel are in it.
+async fn by_consortium(create: &Create<'_>, creation: &Creation<'_>) -> Result<Outcome> {
+    let genesis = create_by_consortium(creation).await?;
+    let outcome = join::join(Join {
+        name: create.name,
+        genesis: &genesis,
+        members: create.joining,
+    })
+    .await;
+    let sources = [Source::all(create.ordering), Source::all(create.joining)].concat();
+    set_anchors(creation, &sources).await?;
     Ok(outcome)
 }
 

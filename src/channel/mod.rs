@@ -17,6 +17,7 @@
 mod broadcast;
 mod change;
 mod create;
+mod creation;
 mod genesis;
 mod history;
 mod join;
@@ -40,7 +41,8 @@ pub use change::{
     BatchLimits, Change, Changed, Consenter, Consenters, Joining, change, check, check_nodes,
     keep_consenters, msp_ids, raised_levels,
 };
-pub use create::{Create, await_leader, create, first_block, join_orderer};
+pub use create::{Consortium, Create, await_leader, create, first_block, join_orderer};
+pub use creation::{Creation, create_by_consortium, is_unknown, system_block, with_anchors};
 pub use genesis::genesis;
 pub use history::{Entry, history};
 pub use join::{Join, join, join_peer};

@@ -1,11 +1,15 @@
 //! Lists the channels of each node, with their heights.
 
-use crate::error::Result;
+use super::creation::is_unknown;
+use crate::error::{Error, Result};
+use crate::fabric::Bootstrap;
 use crate::fabric::contact::Node;
 use crate::identity::NodeRole;
 use crate::identity::certificate::hex;
+use crate::ledger::envelope::{Position, Seek};
 use crate::member::Member;
 use futures::future::join_all;
+use std::collections::BTreeSet;
 
 /// A channel at a node, or a node without channels or without a response.
 #[derive(Clone, Debug)]
@@ -35,29 +39,77 @@ pub struct Held {
 
 /// The channels of all nodes of these members.
 pub async fn states(members: &[Member]) -> Vec<ChannelAtNode> {
-    let nodes = members
-        .iter()
-        .flat_map(|member| member.contact.nodes.iter().map(move |node| (member, node)));
-    let ask = nodes.map(async |(member, node)| {
-        let contact = &member.contact;
-        let held = match contact.role {
-            NodeRole::Orderer => of_orderer(member, node).await,
-            NodeRole::Peer => of_peer(member, node).await,
-        };
-        let state = |channel| ChannelAtNode {
-            organization: contact.release.clone(),
-            namespace: contact.namespace.clone(),
-            node: node.host.clone(),
-            role: contact.role,
-            channel,
-        };
-        match held {
-            Err(error) => vec![state(Err(error))],
-            Ok(held) if held.is_empty() => vec![state(Ok(None))],
-            Ok(held) => held.into_iter().map(|held| state(Ok(Some(held)))).collect(),
+    let nodes = || {
+        let each = members.iter();
+        each.flat_map(|member| member.contact.nodes.iter().map(move |node| (member, node)))
+    };
+    let listed = join_all(
+        nodes().map(async |(member, node)| match member.contact.role {
+            NodeRole::Orderer if has_system_channel(member) => None,
+            NodeRole::Orderer => Some(of_orderer(member, node).await),
+            NodeRole::Peer => Some(of_peer(member, node).await),
+        }),
+    )
+    .await;
+    let known = listed.iter().flatten().flatten().flatten();
+    let names: BTreeSet<String> = known.map(|held| held.name.clone()).collect();
+    let all = nodes()
+        .zip(listed)
+        .map(async |((member, node), held)| match held {
+            Some(held) => at_node(member, node, held),
+            None => at_node(member, node, of_names(member, node, &names).await),
+        });
+    join_all(all).await.concat()
+}
+
+fn at_node(member: &Member, node: &Node, held: Result<Vec<Held>>) -> Vec<ChannelAtNode> {
+    let contact = &member.contact;
+    let state = |channel| ChannelAtNode {
+        organization: contact.release.clone(),
+        namespace: contact.namespace.clone(),
+        node: node.host.clone(),
+        role: contact.role,
+        channel,
+    };
+    match held {
+        Err(error) => vec![state(Err(error))],
+        Ok(held) if held.is_empty() => vec![state(Ok(None))],
+        Ok(held) => held.into_iter().map(|held| state(Ok(Some(held)))).collect(),
+    }
+}
+
+fn has_system_channel(member: &Member) -> bool {
+    let ordering = member.contact.ordering;
+    ordering.is_some_and(|it| it.bootstrap == Bootstrap::Genesis)
+}
+
+/// Those of these channels that an orderer with a system channel has. It lists none.
+async fn of_names(member: &Member, node: &Node, names: &BTreeSet<String>) -> Result<Vec<Held>> {
+    if names.is_empty() {
+        return Err(Error::cluster("its channels cannot be listed")
+            .why("an orderer with a system channel tells only whether it has a named one")
+            .hint("its channels are listed when a peer that has joined them can be read"));
+    }
+    let orderer = member.orderer(node)?;
+    let seek = Seek {
+        best_effort: true,
+        ..Seek::one(Position::Newest)
+    };
+    let mut held = Vec::new();
+    for name in names {
+        match orderer.block(name, &seek).await {
+            Ok(newest) => held.push(Held {
+                name: name.clone(),
+                height: newest.header.map_or(0, |header| header.number + 1),
+                hash: None,
+                status: None,
+                relation: None,
+            }),
+            Err(failed) if is_unknown(&failed) => {}
+            Err(failed) => return Err(failed.into()),
         }
-    });
-    join_all(ask).await.concat()
+    }
+    Ok(held)
 }
 
 async fn of_orderer(member: &Member, node: &Node) -> Result<Vec<Held>> {

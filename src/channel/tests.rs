@@ -2,7 +2,7 @@
 
 use super::history::entry;
 use super::wanted::{Settings, Wanted};
-use super::{Did, Outcome, Step, genesis, words};
+use super::{Did, Outcome, Step, genesis, system_block, with_anchors, words};
 use crate::error::Error;
 use crate::fabric::{Contact, Model, Subject};
 use crate::identity::public;
@@ -115,6 +115,7 @@ fn configuration(
         orderers,
         organizations,
         settings,
+        consortium: None,
     };
     wanted.channel()?.configuration()
 }
@@ -404,4 +405,131 @@ fn an_outcome_says_which_nodes_failed_and_what_holds() {
          hint: fix the cause and run the same command again"
     );
     assert_eq!(error.kind().exit_status(), 3);
+}
+
+const KAFKA: &str = "v1.4.12";
+
+/// The orderers of the fixture's system channel, and its settings beside the defaults.
+fn kafka() -> (Participant, Settings) {
+    let values = json!({
+        "count": 3,
+        "consensus": "kafka",
+        "genesis": {"secret": "genesis"},
+    });
+    let brokers = (0..4).map(|n| format!("kafka{n}.kafka:9092")).collect();
+    let settings = Settings {
+        brokers,
+        ..Settings::default()
+    };
+    (orderers(KAFKA, values), settings)
+}
+
+#[test]
+fn a_system_channel_is_what_configtxgen_makes_of_the_same_organizations() {
+    let (orderers, settings) = kafka();
+    let organizations = peers(KAFKA);
+    let wanted = Wanted {
+        name: "testchainid",
+        orderers: std::slice::from_ref(&orderers),
+        organizations: &organizations,
+        settings: &settings,
+        consortium: Some("SampleConsortium"),
+    };
+    let ours = system_block(&wanted).unwrap();
+    let (name, ours) = Configuration::from_block(&ours).unwrap();
+    let fixture = fs::read(fixture(KAFKA, "genesis.block")).unwrap();
+    let (_, made) = Configuration::from_block(&Block::decode(&fixture[..]).unwrap()).unwrap();
+    // The fixture also has the orderers' addresses for the whole channel.
+    let addresses = "orderer addresses: remove orderer";
+    let differences = describe(&made.channel, &ours.channel).unwrap();
+    let others: Vec<_> = differences
+        .iter()
+        .filter(|it| !it.starts_with(addresses))
+        .collect();
+    assert_eq!((name.as_str(), others), ("testchainid", vec![]));
+    let consortium = &["Consortiums", "SampleConsortium"];
+    assert_eq!(
+        made.channel.group(consortium),
+        ours.channel.group(consortium)
+    );
+}
+
+#[test]
+fn a_channel_of_a_consortium_differs_from_its_system_channel_by_its_organizations() {
+    let (orderers, settings) = kafka();
+    let organizations = peers(KAFKA);
+    let wanted = Wanted {
+        name: "mychannel",
+        orderers: std::slice::from_ref(&orderers),
+        organizations: &organizations,
+        settings: &settings,
+        consortium: Some("SampleConsortium"),
+    };
+    let channel = wanted.channel().unwrap();
+    let system = wanted.system_channel().unwrap();
+    assert_eq!(channel.orderer, system.orderer);
+    assert_eq!(channel.capabilities, system.capabilities);
+    let members = channel.application.unwrap().organizations;
+    assert_eq!(system.consortiums["SampleConsortium"], members);
+    assert_eq!(
+        (channel.consortium.as_deref(), system.consortium),
+        (Some("SampleConsortium"), None)
+    );
+    // Orderers with an admin port have no consortium.
+    let wanted = Wanted {
+        orderers: &[raft()],
+        organizations: &peers(RAFT),
+        ..wanted
+    };
+    let error = wanted.channel().unwrap_err().to_string();
+    assert!(
+        error.contains("so no consortium creates the channel"),
+        "{error}"
+    );
+}
+
+#[test]
+fn orderers_have_addresses_for_the_whole_channel_below_level_1_4_2() {
+    let (orderers, mut settings) = kafka();
+    let organizations = peers(KAFKA);
+    let addresses = |settings: &Settings| {
+        let wanted = Wanted {
+            name: "mychannel",
+            orderers: std::slice::from_ref(&orderers),
+            organizations: &organizations,
+            settings,
+            consortium: Some("SampleConsortium"),
+        };
+        wanted.channel().unwrap().orderer.unwrap().addresses
+    };
+    assert_eq!(addresses(&settings), Vec::<String>::new());
+    let level = ("channel".to_owned(), "V1_3".to_owned());
+    settings.capabilities.extend([level]);
+    let all = [0, 1, 2].map(|n| format!("orderer{n}.orgorderer1:7050"));
+    assert_eq!(addresses(&settings), all);
+}
+
+#[test]
+fn anchor_peers_are_set_for_the_named_organizations_alone() {
+    let (orderers, settings) = kafka();
+    let organizations = peers(KAFKA);
+    let wanted = Wanted {
+        name: "mychannel",
+        orderers: std::slice::from_ref(&orderers),
+        organizations: &organizations,
+        settings: &settings,
+        consortium: Some("SampleConsortium"),
+    };
+    let whole = wanted.channel().unwrap().configuration().unwrap().channel;
+    let mut created = whole.clone();
+    for id in ["Org1MSP", "Org2MSP"] {
+        let group = created.group_mut(&["Application", id]).unwrap();
+        group.values.remove("AnchorPeers");
+    }
+    let one = with_anchors(&created, &whole, ["Org1MSP"]);
+    let words = describe(&created, &one).unwrap();
+    assert_eq!(words.len(), 1, "{words:?}");
+    assert!(words[0].contains("peer0.org1:7051"), "{words:?}");
+    let both = with_anchors(&one, &whole, ["Org1MSP", "Org2MSP"]);
+    assert_eq!(both, whole);
 }

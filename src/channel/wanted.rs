@@ -27,6 +27,9 @@ pub struct Wanted<'a> {
     /// The organizations whose peers join the channel.
     pub organizations: &'a [Participant],
     pub settings: &'a Settings,
+    /// The consortium that creates the channel, if its orderers have a system channel (Kafka, and
+    /// Fabric before 2.3).
+    pub consortium: Option<&'a str>,
 }
 
 /// The settings of a channel. A missing one has Fabric's default.
@@ -46,6 +49,8 @@ pub struct Settings {
     pub acls: BTreeMap<String, String>,
     /// Consensus options by their names in network files: `electionTick`.
     pub options: Map<String, Value>,
+    /// `host:port` of the Kafka brokers of a system channel.
+    pub brokers: Vec<String>,
 }
 
 impl Wanted<'_> {
@@ -64,8 +69,10 @@ impl Wanted<'_> {
         let peers = version(self.organizations).unwrap_or_else(|| orderers.clone());
         let both = orderers.clone().min(peers.clone());
         let settings = self.settings;
+        let capabilities = self.levels("channel", &both);
+        let addresses = self.addresses(&capabilities);
         let mut channel = Channel {
-            capabilities: self.levels("channel", &both),
+            capabilities,
             policies: genesis::channel_policies(),
             orderer: Some(Orderer {
                 consensus,
@@ -78,7 +85,7 @@ impl Wanted<'_> {
                     .collect(),
                 policies: genesis::orderer_policies(),
                 capabilities: self.levels("orderer", &orderers),
-                addresses: Vec::new(),
+                addresses,
                 max_channels: 0,
             }),
             application: Some(Application {
@@ -87,10 +94,37 @@ impl Wanted<'_> {
                 capabilities: self.levels("application", &peers),
                 acls: settings.acls.clone(),
             }),
+            consortium: self.consortium.map(str::to_owned),
             ..Channel::default()
         };
         self.set_policies(&mut channel)?;
         Ok(channel)
+    }
+
+    /// The system channel of these orderers, whose consortium the organizations are. An application
+    /// channel takes its organizations from there, so they have the same policies in both.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wanted::channel`].
+    pub fn system_channel(&self) -> Result<Channel> {
+        let mut channel = self.channel()?;
+        let application = channel.application.take();
+        let organizations = application.map(|it| it.organizations).unwrap_or_default();
+        let consortium = channel.consortium.take().unwrap_or_default();
+        channel.consortiums.insert(consortium, organizations);
+        Ok(channel)
+    }
+
+    /// Addresses of the orderers for the whole channel. Below level `V1_4_2`, their organizations
+    /// have none of their own (`common/capabilities/channel.go`, `OrgSpecificOrdererEndpoints`).
+    fn addresses(&self, capabilities: &BTreeSet<String>) -> Vec<String> {
+        let is_old = |level: &String| matches!(level.as_str(), "V1_1" | "V1_3");
+        if !capabilities.iter().all(is_old) {
+            return Vec::new();
+        }
+        let nodes = self.orderers.iter().flat_map(|it| &it.contact.nodes);
+        nodes.map(|node| node.endpoint.clone()).collect()
     }
 
     fn cannot(&self) -> Error {
@@ -106,7 +140,6 @@ impl Wanted<'_> {
         if self.organizations.is_empty() {
             problems.push(Place::new("--organizations").note("no peer organization is given"));
         }
-        let all = || self.orderers.iter().chain(self.organizations);
         for (flag, of, role, has) in [
             (
                 "--orderers",
@@ -126,34 +159,9 @@ impl Wanted<'_> {
                 problems.push(Place::new(flag).note(note));
             }
         }
-        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
-        for Contact {
-            release, msp_id, ..
-        } in all().map(|it| &it.contact)
-        {
-            if let Some(other) = seen.insert(msp_id, release) {
-                let note = match other == release {
-                    true => format!("organization \"{release}\" is given twice"),
-                    false => format!("\"{other}\" and \"{release}\" have the same MSP id {msp_id}"),
-                };
-                problems.push(Place::new(self.name).note(note));
-            }
-        }
-        let genesis = |it: &&Participant| {
-            it.contact
-                .ordering
-                .is_some_and(|it| it.bootstrap == Bootstrap::Genesis)
-        };
-        for it in self.orderers.iter().filter(genesis) {
-            let Contact {
-                release, version, ..
-            } = &it.contact;
-            problems.push(
-                Place::new(format!("organization \"{release}\"")).note(format!(
-                    "its orderers (Fabric {version}) have a system channel, which creates channels"
-                )),
-            );
-        }
+        problems.extend(self.given_twice());
+        let orderers = self.orderers.iter();
+        problems.extend(orderers.filter_map(|it| self.other_way(&it.contact)));
         let named = self.settings.anchors.keys();
         for release in named.filter(|name| {
             !self
@@ -171,6 +179,44 @@ impl Wanted<'_> {
                 .at_all(problems)
                 .now("nothing was sent to any node")),
         }
+    }
+
+    /// Organizations that are given twice, or have the MSP id of another one.
+    fn given_twice(&self) -> Vec<Place> {
+        let mut problems = Vec::new();
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        for it in self.orderers.iter().chain(self.organizations) {
+            let Contact {
+                release, msp_id, ..
+            } = &it.contact;
+            if let Some(other) = seen.insert(msp_id, release) {
+                let note = match other == release {
+                    true => format!("organization \"{release}\" is given twice"),
+                    false => format!("\"{other}\" and \"{release}\" have the same MSP id {msp_id}"),
+                };
+                problems.push(Place::new(self.name).note(note));
+            }
+        }
+        problems
+    }
+
+    /// Why orderers do not come to the channel in this way: through their admin port, or through
+    /// their system channel.
+    fn other_way(&self, contact: &Contact) -> Option<Place> {
+        let Contact {
+            release, version, ..
+        } = contact;
+        let note = match (contact.ordering?.bootstrap, self.consortium) {
+            (Bootstrap::Genesis, None) => {
+                "use a system channel, which creates channels: name its consortium"
+            }
+            (Bootstrap::Participation, Some(_)) => {
+                "join channels through their admin port, so no consortium creates the channel"
+            }
+            _ => return None,
+        };
+        let place = Place::new(format!("organization \"{release}\""));
+        Some(place.note(format!("its orderers (Fabric {version}) {note}")))
     }
 
     fn consensus(&self) -> Result<genesis::Consensus> {
@@ -192,11 +238,7 @@ impl Wanted<'_> {
                 .why("all orderers of a channel must use the same consensus protocol")
                 .now("nothing was sent to any node"));
         }
-        let consenters = self.orderers.iter().flat_map(|it| {
-            let nodes = it.contact.nodes.iter().zip(&it.certificates);
-            nodes.map(move |(node, certificates)| consenter_of(&it.contact, node, certificates))
-        });
-        let consenters: Vec<Consenter> = consenters.collect::<Result<_>>()?;
+        let consenters = self.consenters()?;
         match self.orderers.first().and_then(of) {
             Some(Consensus::Bft) => Ok(genesis::Consensus::Bft {
                 consenters: consenters
@@ -206,14 +248,23 @@ impl Wanted<'_> {
                     .collect(),
                 options: options::bft(&self.settings.options)?,
             }),
-            Some(Consensus::Kafka) | None => Err(self
-                .cannot()
-                .why("orderers on Kafka create channels through a system channel")),
+            Some(Consensus::Kafka) => Ok(genesis::Consensus::Kafka {
+                brokers: self.settings.brokers.clone(),
+            }),
+            None => Err(self.cannot().why("its orderers have no consensus protocol")),
             Some(Consensus::Raft) => Ok(genesis::Consensus::Raft {
                 consenters: consenters.iter().map(Consenter::raft).collect(),
                 options: options::raft(&self.settings.options)?,
             }),
         }
+    }
+
+    fn consenters(&self) -> Result<Vec<Consenter>> {
+        let each = self.orderers.iter().flat_map(|it| {
+            let nodes = it.contact.nodes.iter().zip(&it.certificates);
+            nodes.map(move |(node, certificates)| consenter_of(&it.contact, node, certificates))
+        });
+        each.collect()
     }
 
     fn batch_size(&self) -> BatchSize {

@@ -37,7 +37,8 @@ pub async fn guard(
     }
     let release = context.release.as_str();
     let mut warnings = Vec::new();
-    let (running, wanted) = facts(context, past, target, claims, &mut warnings).await?;
+    let expected = &options.expected_secrets;
+    let (running, wanted) = facts(context, past, target, expected, claims, &mut warnings).await?;
     let judgement = guard::judge(&running, &wanted, release);
     let decision = match options.tell_refusals {
         true => judgement.into_warnings(&options.force),
@@ -56,6 +57,7 @@ async fn facts(
     context: &Context<'_>,
     past: &Past,
     target: &Target,
+    expected: &BTreeSet<String>,
     claims: &mut Claims,
     warnings: &mut Vec<String>,
 ) -> Result<(guard::Running, Wanted)> {
@@ -90,7 +92,7 @@ async fn facts(
         // A rollback applies a manifest that has already run with everything that it refers to.
         missing: match is_rollback {
             true => Vec::new(),
-            false => missing(context, target, warnings).await?,
+            false => missing(context, target, expected, warnings).await?,
         },
         strangers,
         renewals: renewals(past, target),
@@ -157,6 +159,7 @@ fn has_labels(labels: &Value, wanted: &Value) -> bool {
 async fn missing(
     context: &Context<'_>,
     target: &Target,
+    expected: &BTreeSet<String>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<(String, String)>> {
     // The cluster creates this in each namespace.
@@ -176,7 +179,9 @@ async fn missing(
             // If Secrets may not be listed, another error reports it.
             let is_made = made.contains(&key)
                 || is_secret
-                    && (target.unlisted_identities.is_some() || identities.contains(name.as_str()))
+                    && (target.unlisted_identities.is_some()
+                        || identities.contains(name.as_str())
+                        || expected.contains(name))
                 || name == CLUSTER_CA;
             (!is_made).then_some((key, by))
         });

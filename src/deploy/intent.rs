@@ -154,6 +154,11 @@ pub struct Options {
     /// The network that the operation works on, as in the label [`NETWORK_LABEL`](crate::release::NETWORK_LABEL). A
     /// release of another network is refused.
     pub network: Option<String>,
+    /// Secrets of the release's namespace that the same run writes before the pods that need them.
+    pub expected_secrets: BTreeSet<String>,
+    /// Writes only the identities of the release's nodes, and records nothing: others need them
+    /// before the nodes can start.
+    pub identities_only: bool,
     /// Shows refusals as warnings, for `diff`, which changes nothing.
     pub tell_refusals: bool,
     pub description: Option<String>,
@@ -181,6 +186,8 @@ impl Default for Options {
             force: Vec::new(),
             expected: BTreeSet::new(),
             network: None,
+            expected_secrets: BTreeSet::new(),
+            identities_only: false,
             tell_refusals: false,
             description: None,
             history_max: 10,

@@ -153,12 +153,30 @@ pub(super) async fn is_left(cluster: &Cluster, namespace: &str, release: &str) -
         namespace: namespace.to_owned(),
     };
     let (claims, identities) = data(cluster, &owner).await?;
+    Ok(!identities.is_empty() || has_ours(&owner, &claims))
+}
+
+/// Returns true if volume claims of a release without records are left.
+pub(super) async fn has_claims(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool> {
+    let owner = Owner {
+        release: release.to_owned(),
+        namespace: namespace.to_owned(),
+    };
+    let kind = Kind {
+        api_version: "v1".into(),
+        kind: "PersistentVolumeClaim".into(),
+    };
+    let claims = cluster.list(&kind, Some(namespace), "").await?;
+    Ok(has_ours(&owner, &claims))
+}
+
+fn has_ours(owner: &Owner, claims: &[Value]) -> bool {
     let judge = Judge {
         past: &Past::default(),
-        owner: &owner,
+        owner,
         plan: &Plan::default(),
     };
-    Ok(!identities.is_empty() || claims.iter().any(|claim| judge.whose(claim) == Whose::Ours))
+    claims.iter().any(|claim| judge.whose(claim) == Whose::Ours)
 }
 
 /// Records owner and writer on the claims of nodes before they are pruned, because no later record

@@ -64,6 +64,7 @@ use crate::release::{self, Entry, Record, ReleaseName, Summary};
 use crate::storage;
 use carry_out::carry_out;
 use course::Counted;
+use identities::write_identities;
 use intent::Operation;
 use jiff::Timestamp;
 use lock::Lock;
@@ -72,6 +73,7 @@ use prepare::{Attempt, Prepared};
 use recovery::{mark_interrupted_as_failed, undo};
 use resolve::Target;
 use revision::{UNKNOWN, later, record_of};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// What an operation did, or would do.
@@ -102,6 +104,9 @@ pub struct Outcome {
     pub is_relabelled: bool,
     pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
+    /// All values of the release, and the facts that its record keeps about them.
+    pub computed_values: Value,
+    pub guard: Value,
     /// UID of the namespace that is being deleted.
     leaving: Option<String>,
 }
@@ -131,6 +136,8 @@ impl Outcome {
             was_settled: prepared.past.entries.last().map(Entry::is_deployed),
             objects: record.objects,
             hooks: record.hooks,
+            computed_values: record.computed_values,
+            guard: record.guard,
             leaving: None,
         }
     }
@@ -280,6 +287,11 @@ pub async fn is_known(
         || (delete_data && kept::is_left(cluster, namespace, release).await?))
 }
 
+/// Returns true if an uninstall kept volumes of this release, which has no records.
+pub async fn has_volumes(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool> {
+    kept::has_claims(cluster, namespace, release).await
+}
+
 /// Returns true if an operation on this release runs, or was interrupted a moment ago.
 pub async fn is_locked(cluster: &Cluster, namespace: &str, release: &str) -> Result<bool> {
     Ok(lock::is_left(cluster, namespace, release).await?)
@@ -313,6 +325,12 @@ async fn locked(
     let context = writer.context;
     let current = bring_up_to_date(writer, &mut attempt, prepared).await;
     let mut prepared = current.map_err(|error| attempt.untouched(error))?;
+    if writer.options.identities_only {
+        write_identities(writer, &prepared.target.identities).await?;
+        let revision = prepared.past.newest().unwrap_or(0).saturating_add(1);
+        let record = record_of(context, &prepared, revision, "Identities written");
+        return Ok(Outcome::of(prepared, record, false));
+    }
     if prepared.past.is_purged && prepared.target.operation != Operation::Uninstall {
         finish_purge(context).await?;
     }

@@ -39,9 +39,11 @@ mod versions;
 pub use contact::Contact;
 pub use orderer::{Bootstrap, Consensus};
 pub use organization::{Names, network_of};
+pub use ports::KAFKA_PORT;
 pub use service::ChaincodeServer;
 pub use versions::{
-    BFT, CCAAS_BUILDER, CHANNEL_PARTICIPATION, K8S_BUILDER, LINES, Line, SYSTEM_CHANNEL, Span,
+    BFT, CCAAS_BUILDER, CHANNEL_PARTICIPATION, EXTERNAL_BUILDERS, K8S_BUILDER, LINES, Line,
+    SYSTEM_CHANNEL, Span,
 };
 
 /// What a chart models, from its annotation `kubectl-fabric.io/model`.

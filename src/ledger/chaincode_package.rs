@@ -7,6 +7,7 @@
 //! new approvals would be necessary. Therefore files are stored without times and owners, and
 //! without compression, because the output of a compressor depends on its version.
 
+use super::deployment::{self, Source};
 use crate::error::{Error, Result};
 use crate::identity::certificate::hex;
 use serde::{Deserialize, Serialize};
@@ -101,13 +102,29 @@ impl Package {
             label: label.to_owned(),
         };
         let files: Vec<(&str, &[u8])> = files.iter().map(|(k, v)| (k.as_str(), &v[..])).collect();
-        let outer = [
-            (METADATA, &json(&metadata)?[..]),
-            (CODE, &gzip(&tar(&files)?)),
-        ];
-        Ok(Package {
+        Package::of(metadata, &gzip(&tar(&files)?))
+    }
+
+    /// Packs source that peers build by Docker.
+    pub fn of_source(label: &str, name: &str, source: Source<'_>) -> Result<Package> {
+        check_label(label)?;
+        for (path, content) in source.indexes {
+            check_index(path, content)?;
+        }
+        let (path, code) = deployment::code(name, source)?;
+        let metadata = Metadata {
+            path,
+            r#type: source.language.to_owned(),
             label: label.to_owned(),
+        };
+        Package::of(metadata, &code)
+    }
+
+    fn of(metadata: Metadata, code: &[u8]) -> Result<Package> {
+        let outer = [(METADATA, &json(&metadata)?[..]), (CODE, code)];
+        Ok(Package {
             bytes: gzip(&tar(&outer)?),
+            label: metadata.label,
         })
     }
 
@@ -202,7 +219,7 @@ fn check_digest(digest: &str) -> Result<()> {
 }
 
 /// Checks the path of a file in a package: relative, and below the package.
-fn check_path(path: &str) -> Result<()> {
+pub(super) fn check_path(path: &str) -> Result<()> {
     let good = |part: &str| !part.is_empty() && part != "." && part != "..";
     match path.split('/').all(good) && !path.contains(['\\', '\0']) {
         true => Ok(()),
@@ -265,7 +282,7 @@ fn check_index(path: &str, content: &[u8]) -> Result<()> {
 }
 
 /// A tar of regular files without times and owners, as `peer` writes it (mode 0100644).
-fn tar(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+pub(super) fn tar(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let failed = |error| Error::user(format!("cannot pack the files: {error}"));
     let mut tar = tar::Builder::new(Vec::new());
     for (path, content) in files {
@@ -282,7 +299,7 @@ fn tar(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
 }
 
 /// A gzip file (RFC 1952) of stored blocks (RFC 1951, 3.2.4).
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
     // No flags, no time, no hint of the compression, unknown system.
     let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     let blocks = content.len().div_ceil(0xffff).max(1);

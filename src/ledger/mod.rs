@@ -8,6 +8,7 @@ pub mod chaincode_package;
 pub mod code;
 pub mod config_json;
 pub mod config_tree;
+pub mod deployment;
 pub mod describe;
 pub mod envelope;
 pub mod genesis;

@@ -185,7 +185,7 @@ mod tests {
 
     const RAFT: &str = include_str!("../../examples/network.yaml");
     const BFT: &str = include_str!("../../examples/network-bft.yaml");
-    const KAFKA: &str = include_str!("../../examples/network-kafka.yaml");
+    const KAFKA: &str = include_str!("../../examples/article.yaml");
 
     #[test]
     fn the_examples_are_networks_of_the_embedded_charts() {
@@ -225,7 +225,7 @@ mod tests {
         );
         let error = parse(&text).unwrap_err().to_string();
         assert!(
-            error.contains("--> network.yaml:10:27   peers.stateDatabase: "),
+            error.contains("--> network.yaml:11:27   peers.stateDatabase: "),
             "{error}"
         );
         let text = BFT
@@ -234,7 +234,7 @@ mod tests {
         let error = parse(&text).unwrap_err().to_string();
         assert!(
             error.contains(
-                "--> network.yaml:8:25   orderers.consensus: Fabric 2.5.16 does not \
+                "--> network.yaml:9:25   orderers.consensus: Fabric 2.5.16 does not \
                             support BFT; it supports etcdraft and kafka"
             ),
             "{error}"
@@ -250,7 +250,7 @@ mod tests {
         let error = parse(&text).unwrap_err().to_string();
         assert!(
             error.contains(
-                "--> network.yaml:10:3   organizations.acme: no chart is given for release \"acme\""
+                "--> network.yaml:11:3   organizations.acme: no chart is given for release \"acme\""
             ),
             "{error}"
         );

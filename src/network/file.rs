@@ -20,6 +20,8 @@ pub struct Network {
     pub organizations: Named<Organization>,
     /// Kafka clusters by release name.
     pub kafka: Named<Installation>,
+    /// `host:port` of their brokers.
+    pub brokers: Vec<String>,
     pub channels: Named<Channel>,
     pub chaincodes: Named<Chaincode>,
     /// Warnings about permitted settings.

@@ -13,6 +13,7 @@ use super::read_channel::channel;
 use super::shape::{self, Shape};
 use super::{check, derive};
 use crate::error::{Error, Place, Result};
+use crate::fabric::KAFKA_PORT;
 use crate::values::{self, Origin, Source, Values, path};
 use crate::yaml::{self, Positions};
 use serde_json::{Map, Value, json};
@@ -90,6 +91,7 @@ impl Draft {
             suffix: given.suffix.map(str::to_owned),
             organizations: Named::new(),
             kafka: Named::new(),
+            brokers: Vec::new(),
             channels: Named::new(),
             chaincodes: Named::new(),
             warnings: Vec::new(),
@@ -97,10 +99,11 @@ impl Draft {
         let document = std::mem::take(&mut self.document);
         check::versions(&document, &mut self.problems);
         for (name, kafka) in &document.kafka {
-            let pointer = path::key_below("/kafka", name);
-            let installation = self.installation(name, kafka, &document, pointer, given);
+            let at = path::key_below("/kafka", name);
+            let installation = self.installation(name, kafka, &document, at, given);
             if let Some(member) = self.describe(&installation, given) {
                 check::kafka(&installation, &member, &mut self.problems);
+                network.brokers.extend(brokers(&installation, &member));
             }
             network.kafka.insert(name.clone(), installation);
         }
@@ -300,6 +303,12 @@ impl Draft {
             values: layers.into_iter().fold(no_values(), values::merge),
         }
     }
+}
+
+/// The addresses of a Kafka cluster's brokers.
+fn brokers(installation: &Installation, member: &Member) -> Vec<String> {
+    let address = |node: &String| format!("{node}.{}:{KAFKA_PORT}", installation.namespace);
+    member.nodes.iter().map(address).collect()
 }
 
 fn no_values() -> Values {

@@ -1,7 +1,10 @@
 //! Runs the steps of chaincodes on the ledger.
 
 use super::Site;
-use crate::chaincode::{Define, Definition, Endorsers, Lifecycle, Submission, View, submit};
+use crate::chaincode::{
+    Define, Definition, Endorsers, Lifecycle, Submission, View, install_by_lscc, instantiated,
+    instantiation, submit,
+};
 use crate::channel::{self, Pauses};
 use crate::error::{Error, Result};
 use crate::fabric::contact::Contact;
@@ -27,6 +30,9 @@ pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
         } => {
             let member = site.member(organization).await?;
             let node = member.contact.node(node)?;
+            if let Some(deployment) = site.composed.deployments.get(chaincode) {
+                return install_by_lscc(&member, node, deployment).await;
+            }
             let package = package(site, chaincode, organization);
             Lifecycle { member: &member }.install(node, package).await
         }
@@ -62,6 +68,12 @@ pub async fn carry_out(site: &Site<'_>, action: &Action) -> Result<()> {
                 .commit(first, &endorsing)
                 .await
         }
+        Action::Instantiate {
+            chaincode,
+            channel,
+            upgrade,
+            ..
+        } => instantiate(site, chaincode, channel, *upgrade).await,
         Action::Initialize { chaincode, channel } => initialize(site, chaincode, channel).await,
         other => Err(Error::internal(format!("cannot {other}"))),
     }
@@ -152,6 +164,40 @@ impl<'a> On<'a> {
             waiting,
             timeout: self.site.options.timeout,
         }
+    }
+}
+
+/// Instantiates or upgrades a chaincode under the lifecycle of Fabric 1.4. The peer that endorses
+/// it builds and starts the chaincode, so it needs its Docker host.
+async fn instantiate(site: &Site<'_>, name: &str, channel: &str, upgrade: bool) -> Result<()> {
+    let chaincode = &site.network.chaincodes[name];
+    let (deployment, definition) = (
+        &site.composed.deployments[name],
+        &site.composed.definitions[name],
+    );
+    let members = members(site, chaincode, channel).await;
+    let member = members.first().ok_or_else(|| absent(name))?;
+    let view = view_as_member(member, channel, site.options.timeout).await?;
+    let call = instantiation(channel, deployment, definition, &chaincode.init, upgrade)?;
+    let endorser = Endorsers::new(member, &view, &member.contact)?;
+    let others: Vec<&Member> = members.iter().skip(1).collect();
+    let submission = Submission {
+        member,
+        view: &view,
+        endorsers: std::slice::from_ref(&endorser),
+        call: &call,
+        policy: None,
+        send_anyway: false,
+        others: &others,
+        timeout: site.options.timeout,
+    };
+    match submit(&submission).await {
+        Ok(_) => Ok(()),
+        // Another run was faster.
+        Err(error) => match instantiated(member, channel, name).await {
+            Ok(Some(there)) if there.digest() == definition.digest() => Ok(()),
+            _ => Err(error.context(format!("chaincode \"{name}\" was not instantiated"))),
+        },
     }
 }
 

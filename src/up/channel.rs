@@ -1,8 +1,8 @@
 //! Runs the steps of channels.
 
-use super::Site;
-use super::members::settings;
-use super::update::update;
+use super::members::{releases, settings};
+use super::update::{anchors, update};
+use super::{Site, system};
 use crate::channel::{self, Position, Source, Wanted};
 use crate::error::{Error, Place, Result};
 use crate::ledger::config_tree::{Configuration, Group};
@@ -36,6 +36,16 @@ pub async fn carry_out(site: &Site<'_>, action: &Action, genesis: &Blocks) -> Re
             genesis.put(&channel.name, first(site, channel, None).await?.1);
             Ok(())
         }
+        Action::CreateChannel { channel } => {
+            let channel = &site.network.channels[channel];
+            genesis.put(&channel.name, system::create(site, channel).await?);
+            Ok(())
+        }
+        Action::Anchors {
+            channel,
+            organization,
+            ..
+        } => anchors(site, &site.network.channels[channel], organization).await,
         Action::JoinOrderer {
             channel: name,
             organization,
@@ -88,13 +98,13 @@ pub async fn first(
     current: Option<&Group>,
 ) -> Result<(Configuration, Block)> {
     let (orderers, organizations) = site.participants(channel, current).await?;
-    let known = orderers.iter().chain(&organizations);
-    let known: BTreeSet<&str> = known.map(|it| it.contact.release.as_str()).collect();
+    let known = releases(&orderers, &organizations);
     channel::first_block(&Wanted {
         name: &channel.name,
         orderers: &orderers,
         organizations: &organizations,
         settings: &settings(site, channel, &known),
+        consortium: system::consortium(channel),
     })
 }
 

@@ -3,25 +3,28 @@
 use crate::chaincode::{self, Definition, read_collections, read_policy};
 use crate::deploy::{ChartChoice, Intent, Reuse, Wanted as Deployed};
 use crate::error::{Error, Place, Result};
-use crate::identity::Source;
+use crate::identity;
 use crate::ledger::chaincode_package::Package;
+use crate::ledger::deployment::{Deployment, Source};
 use crate::network::derive::chaincode_values;
 use crate::network::file::{Chaincode, ChaincodeType};
 use crate::network::state::{Pair, ReleaseKey};
 use crate::network::{Network, Wanted};
 use crate::release::NETWORK_LABEL;
 use crate::values::Values;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The files in a network file, as read by the edge.
 #[derive(Default)]
 pub struct Inputs {
     /// By release: the source of its identities, if the file sets one.
-    pub identities: BTreeMap<String, Source>,
+    pub identities: BTreeMap<String, identity::Source>,
     /// By release: its chart, if the file sets one.
     pub charts: BTreeMap<String, ChartChoice>,
     /// By chaincode: indexes for CouchDB, by their path in the package.
     pub indexes: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// By chaincode that Docker builds: its source, by path in its folder.
+    pub sources: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
 /// The desired state.
@@ -31,6 +34,8 @@ pub struct Composed<'n> {
     pub packages: BTreeMap<Pair, Package>,
     /// By chaincode.
     pub definitions: BTreeMap<String, Definition>,
+    /// By chaincode: source under the lifecycle of Fabric 1.4.
+    pub deployments: BTreeMap<String, Deployment>,
 }
 
 /// The digest of a release that matches the file, as determined by a dry run of the upgrade.
@@ -51,6 +56,7 @@ pub fn compose<'n>(network: &'n Network, inputs: &Inputs) -> Result<Composed<'n>
         },
         packages: BTreeMap::new(),
         definitions: BTreeMap::new(),
+        deployments: BTreeMap::new(),
     };
     let mut release = |release: &str, namespace: &str| {
         let key = ReleaseKey::new(release, namespace);
@@ -59,7 +65,8 @@ pub fn compose<'n>(network: &'n Network, inputs: &Inputs) -> Result<Composed<'n>
     for installation in network.installations() {
         release(&installation.release, &installation.namespace);
     }
-    for chaincode in network.chaincodes.values() {
+    let services = network.chaincodes.values();
+    for chaincode in services.filter(|it| it.kind == ChaincodeType::Service) {
         for organization in chaincode.organizations.values().flatten() {
             if let Some(namespace) = network.namespace(organization) {
                 release(&chaincode.release, namespace);
@@ -67,7 +74,7 @@ pub fn compose<'n>(network: &'n Network, inputs: &Inputs) -> Result<Composed<'n>
         }
     }
     for chaincode in network.chaincodes.values() {
-        let definition = definition(chaincode)?;
+        let definition = definition(network, chaincode)?;
         for channel in &chaincode.channels {
             let pair = (chaincode.name.clone(), channel.clone());
             composed
@@ -78,18 +85,66 @@ pub fn compose<'n>(network: &'n Network, inputs: &Inputs) -> Result<Composed<'n>
         composed
             .definitions
             .insert(chaincode.name.clone(), definition);
-        let indexes = inputs.indexes.get(&chaincode.name);
-        for organization in chaincode.organizations.values().flatten() {
-            let pair = (chaincode.name.clone(), organization.clone());
-            let port = port(network, chaincode, organization);
-            let address = format!("{}:{port}", chaincode.release);
-            let none = BTreeMap::new();
-            let package = chaincode::package(&chaincode.label, &address, indexes.unwrap_or(&none))?;
-            composed.wanted.packages.insert(pair.clone(), package.id());
-            composed.packages.insert(pair, package);
-        }
+        packages(&mut composed, inputs, chaincode)?;
     }
     Ok(composed)
+}
+
+/// Packages of a chaincode for its organizations, or its source for peers of Fabric 1.4.
+fn packages(composed: &mut Composed<'_>, inputs: &Inputs, chaincode: &Chaincode) -> Result<()> {
+    let network = composed.wanted.network;
+    let name = &chaincode.name;
+    let none = BTreeMap::new();
+    let indexes = inputs.indexes.get(name).unwrap_or(&none);
+    let source = |language| Source {
+        language,
+        files: inputs.sources.get(name).unwrap_or(&none),
+        indexes,
+    };
+    for organization in chaincode.organizations.values().flatten() {
+        let pair = (name.clone(), organization.clone());
+        let package = match chaincode.kind {
+            ChaincodeType::Docker(language) if is_legacy(network, chaincode) => {
+                let deployment = Deployment::new(name, &chaincode.version, source(language))?;
+                composed.wanted.packages.insert(pair, deployment.id());
+                composed.deployments.insert(name.clone(), deployment);
+                continue;
+            }
+            ChaincodeType::Docker(language) => {
+                Package::of_source(&chaincode.label, name, source(language))?
+            }
+            ChaincodeType::Service | ChaincodeType::Kubernetes => {
+                let port = port(network, chaincode, organization);
+                let address = format!("{}:{port}", chaincode.release);
+                chaincode::package(&chaincode.label, &address, indexes)?
+            }
+        };
+        composed.wanted.packages.insert(pair.clone(), package.id());
+        composed.packages.insert(pair, package);
+    }
+    Ok(())
+}
+
+/// Whether the channels of a chaincode have the lifecycle of Fabric 1.4.
+fn is_legacy(network: &Network, chaincode: &Chaincode) -> bool {
+    let mut channels = chaincode.channels.iter();
+    channels.any(|name| network.channels.get(name).is_some_and(|it| it.is_legacy()))
+}
+
+/// The policy of a chaincode under the lifecycle of Fabric 1.4 whose file sets none: any member of
+/// an organization of its channels (`core/scc/lscc/lscc.go`, `executeDeployOrUpgrade`).
+fn any_member(network: &Network, chaincode: &Chaincode) -> String {
+    let channels = chaincode.channels.iter();
+    let channels = channels.filter_map(|name| network.channels.get(name));
+    let members = channels.flat_map(|channel| channel.organizations.keys());
+    let ids: BTreeSet<String> = members
+        .map(|name| {
+            let id = &network.organizations[name].member.msp_id;
+            format!("'{id}.member'")
+        })
+        .collect();
+    let ids: Vec<String> = ids.into_iter().collect();
+    format!("OR({})", ids.join(", "))
 }
 
 /// Returns the port of a chaincode's server from its values.
@@ -99,13 +154,14 @@ fn port(network: &Network, chaincode: &Chaincode, organization: &str) -> u64 {
     port.unwrap_or(9999)
 }
 
-fn definition(chaincode: &Chaincode) -> Result<Definition> {
+fn definition(network: &Network, chaincode: &Chaincode) -> Result<Definition> {
     let mut definition = Definition {
         version: chaincode.version.clone(),
         init_required: chaincode.init_required,
         ..Definition::default()
     };
-    if let Some(policy) = &chaincode.policy {
+    let default = is_legacy(network, chaincode).then(|| any_member(network, chaincode));
+    if let Some(policy) = chaincode.policy.as_ref().or(default.as_ref()) {
         definition.policy = read_policy(policy)?;
     }
     if !chaincode.collections.is_empty() {
@@ -126,16 +182,11 @@ fn definition(chaincode: &Chaincode) -> Result<Definition> {
 /// Refuses unsupported settings, all of them at once, before anything is changed.
 pub fn check(network: &Network) -> Result<()> {
     let mut places = Vec::new();
-    for channel in network.channels.values().filter(|it| it.system.is_some()) {
-        places.push(Place::new(format!("channels.{}", channel.name)).note(
-            "its orderers create channels through a system channel (Kafka, or Fabric before 2.3)",
-        ));
-    }
     for chaincode in network.chaincodes.values() {
-        if chaincode.kind != ChaincodeType::Service {
+        if chaincode.kind == ChaincodeType::Kubernetes {
             places.push(
                 Place::new(format!("chaincodes.{}.type", chaincode.name))
-                    .note("in a network file, only chaincode as a service is supported"),
+                    .note("in a network file, chaincode of the k8s builder is not supported"),
             );
         }
     }
@@ -144,10 +195,7 @@ pub fn check(network: &Network) -> Result<()> {
         false => Err(
             Error::user("the file contains settings that are not supported yet")
                 .at_all(places)
-                .now("nothing was changed")
-                .hint(
-                    "docs/guides/article-network.md brings up a network of Fabric 1.4 step by step",
-                ),
+                .now("nothing was changed"),
         ),
     }
 }
@@ -172,7 +220,7 @@ pub fn intent(composed: &Composed<'_>, inputs: &Inputs, key: &ReleaseKey) -> Res
             values,
             reuse: Reuse::Reset,
             fabric_version: None,
-            identities: identities.unwrap_or(Source::Generate),
+            identities: identities.unwrap_or(identity::Source::Generate),
             skip_schema_validation: false,
             post_renderer: None,
             labels: vec![(NETWORK_LABEL.to_owned(), Some(label(network)))],
@@ -192,7 +240,7 @@ pub fn label(network: &Network) -> String {
 fn chaincode_release(
     composed: &Composed<'_>,
     key: &ReleaseKey,
-) -> Result<(ChartChoice, Values, Option<Source>)> {
+) -> Result<(ChartChoice, Values, Option<identity::Source>)> {
     let network = composed.wanted.network;
     let of_namespace = |name: &&String| network.namespace(name) == Some(&key.namespace);
     let found = network.chaincodes.values().find_map(|chaincode| {

@@ -4,7 +4,7 @@ use super::Site;
 use super::chaincode::{is_initialized, members as those_that_run};
 use super::observe::known;
 use super::run::words;
-use crate::chaincode::{Approvals, Committed, Definition, Lifecycle};
+use crate::chaincode::{Approvals, Committed, Definition, Lifecycle, instantiated};
 use crate::error::{Error, Result};
 use crate::member::Member;
 use crate::network::file::Chaincode;
@@ -25,6 +25,12 @@ pub async fn definitions(
             "no organization that runs it is seen from here",
         ));
     };
+    if site.network.channels[channel].is_legacy() {
+        return Ok(Definitions {
+            committed: by_lscc(&members, channel, name).await?,
+            ..Definitions::default()
+        });
+    }
     let committed = committed(&members, channel, name).await?;
     let definition = &site.composed.definitions[name];
     let sequence = next_sequence(committed.as_ref(), definition);
@@ -73,6 +79,28 @@ pub async fn definitions(
         approvals,
         initialized,
     })
+}
+
+/// The instantiated chaincode under the lifecycle of 1.4, from the first organization that
+/// responds.
+async fn by_lscc(
+    members: &[Member],
+    channel: &str,
+    name: &str,
+) -> Result<Option<state::Committed>> {
+    let mut last = Ok(None);
+    for member in members {
+        match instantiated(member, channel, name).await {
+            Ok(found) => {
+                return Ok(found.map(|it| state::Committed {
+                    sequence: 0,
+                    digest: it.digest(),
+                }));
+            }
+            Err(error) => last = Err(error),
+        }
+    }
+    last
 }
 
 /// The sequence that the chaincode has with this definition, or gets.

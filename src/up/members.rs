@@ -144,6 +144,12 @@ impl Site<'_> {
     }
 }
 
+/// Returns the releases of these participants.
+pub fn releases<'p>(orderers: &'p [Participant], peers: &'p [Participant]) -> BTreeSet<&'p str> {
+    let all = orderers.iter().chain(peers);
+    all.map(|it| it.contact.release.as_str()).collect()
+}
+
 /// Returns a participant with some of its nodes.
 fn only(whole: &Participant, nodes: &[String]) -> Participant {
     let mut some = whole.clone();
@@ -204,5 +210,6 @@ pub fn settings(site: &Site<'_>, channel: &Channel, known: &BTreeSet<&str>) -> S
         policies,
         acls: channel.acls.clone(),
         options: channel.options.clone(),
+        brokers: site.network.brokers.clone(),
     }
 }

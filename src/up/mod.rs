@@ -23,6 +23,7 @@ mod members;
 mod observe;
 mod release;
 mod run;
+mod system;
 mod update;
 
 pub use compose::{AS_WANTED, Composed, Inputs, check, compose, label};
@@ -257,7 +258,7 @@ fn interrupted(done: &Done, error: Error) -> Error {
 /// The channel that a step has joined an orderer to. It is up when its orderers have a leader.
 fn joins_orderer(ended: &Ended) -> Option<&str> {
     match &ended.step.action {
-        Action::JoinOrderer { channel, .. } => Some(channel),
+        Action::JoinOrderer { channel, .. } | Action::CreateChannel { channel } => Some(channel),
         _ => None,
     }
 }

@@ -4,16 +4,17 @@ use super::compose::label;
 use super::definitions::definitions;
 use super::release::look;
 use super::run::words;
-use super::{Site, exchange, update};
-use crate::chaincode::installed;
+use super::{Site, exchange, system, update};
+use crate::chaincode::{installed, installed_by_lscc};
 use crate::error::{Error, Result};
+use crate::fabric::Bootstrap;
 use crate::fabric::contact::Node;
 use crate::identity::NodeRole;
 use crate::identity::certificate::hex;
 use crate::ledger::block;
 use crate::ledger::envelope::{self, Seek};
 use crate::ledger::message::common::Block;
-use crate::member::{self, Failed, Member};
+use crate::member::{self, Failed, Member, Peer};
 use crate::network::state::{self, Known, Membership, NodeKey, Observed, Release, ReleaseKey};
 use crate::release::{Entry, NETWORK_LABEL, Status};
 use crate::storage;
@@ -43,6 +44,7 @@ pub async fn observe(site: &Site<'_>) -> Result<Observed> {
         return Err(Error::cluster("cannot read any release of the network").why(why));
     }
     others(site, &mut observed).await;
+    observed.system_genesis = system::observe(site, &observed).await;
     let present = present(site, &observed);
     let nodes = join_all(present.iter().map(async |name| nodes(site, name).await));
     observed.nodes.extend(nodes.await.into_iter().flatten());
@@ -202,6 +204,10 @@ async fn nodes(site: &Site<'_>, organization: &str) -> Vec<(NodeKey, Known<state
 }
 
 async fn orderer(site: &Site<'_>, member: &Arc<Member>, node: &Node) -> Result<state::Node> {
+    let ordering = member.contact.ordering;
+    if ordering.is_some_and(|it| it.bootstrap == Bootstrap::Genesis) {
+        return system::channels(site, member, node).await;
+    }
     let rest = member.participation(node)?;
     let names = rest.channels().await?;
     let grpc = member.orderer(node)?;
@@ -242,22 +248,31 @@ async fn peer(site: &Site<'_>, member: &Arc<Member>, node: &Node) -> Result<stat
         });
         try_join_all(each).await
     };
-    let packages = async {
-        match site.network.chaincodes.is_empty() || member.contact.version.major < 2 {
-            true => Ok(Vec::new()),
-            false => installed(&peer).await,
-        }
-    };
+    let packages = packages(site, &peer, member.contact.version.major);
     let (channels, packages) = futures::join!(channels, packages);
     Ok(state::Node {
         channels: channels?.into_iter().collect(),
-        packages: packages?.into_iter().map(|it| it.package_id).collect(),
+        packages: packages?,
     })
+}
+
+/// The packages of a peer: those of `_lifecycle` (since 2.0), and those of `lscc` if the file has a
+/// chaincode of that.
+async fn packages(site: &Site<'_>, peer: &Peer<'_>, major: u64) -> Result<BTreeSet<String>> {
+    let mut packages = BTreeSet::new();
+    if !site.composed.deployments.is_empty() {
+        packages.extend(installed_by_lscc(peer).await?);
+    }
+    if !site.composed.packages.is_empty() && major >= 2 {
+        let installed = installed(peer).await?;
+        packages.extend(installed.into_iter().map(|it| it.package_id));
+    }
+    Ok(packages)
 }
 
 /// Returns the hash of the first block, in hex. A peer that joined from a snapshot, and an orderer
 /// that is still fetching the channel, do not have it.
-fn hash(block: Result<Block, Failed>) -> String {
+pub fn hash(block: Result<Block, Failed>) -> String {
     let header = block.ok().and_then(|block| block.header);
     header
         .map(|header| hex(&block::hash(&header)))

@@ -1,10 +1,12 @@
 //! Releases of the network: compares them with the file, and installs or upgrades them.
 
-use super::Site;
 use super::compose::intent;
 use super::run::Report;
+use super::{Site, system};
 use crate::deploy::{self, Context, DryRun, Event, Intent, Options, Outcome, Progress};
 use crate::error::{Error, Kind, Result};
+use crate::fabric::guard::Facts;
+use crate::fabric::{Contact, Model, Subject};
 use crate::network::state::{Known, Release, ReleaseKey};
 use crate::network::step::Action;
 use crate::release::ReleaseName;
@@ -99,13 +101,45 @@ async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
             settled,
         },
         None => Release::Absent {
-            data: deploy::is_known(site.cluster, namespace, release, true).await?,
+            data: deploy::has_volumes(site.cluster, namespace, release).await?,
         },
     };
     Ok(Seen {
         release: Known::Known(found),
         identities: Known::Known(planned.new_identities == 0),
     })
+}
+
+/// The contact of an organization as the file asks for it, whether or not it is installed.
+pub async fn contact(site: &Site<'_>, key: &ReleaseKey) -> Result<Contact> {
+    let planned = preview(site, key, DryRun::Client).await?;
+    let model = Facts::read(&planned.guard).model;
+    Contact::of(Subject {
+        model: model.as_deref().and_then(Model::named),
+        release: &key.release,
+        namespace: &key.namespace,
+        values: &planned.computed_values,
+    })
+}
+
+/// Writes the identities of an organization before its release, whose nodes start from a block that
+/// names them.
+pub async fn identities(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
+    let options = Options {
+        create_namespace: true,
+        expected_secrets: system::expected(site, key),
+        identities_only: true,
+        ..site.options.clone()
+    };
+    let intent = intent(site.composed, site.inputs, key)?;
+    // The warnings come again with the release.
+    let relay = Relay {
+        report: &Quiet,
+        key,
+        applied: None,
+    };
+    let done = deploy::run(context(site, key, &relay)?, intent, options).await;
+    done.map(|_| ()).map_err(|error| of_release(error, key))
 }
 
 /// Returns true if there is nothing to do.
@@ -120,6 +154,7 @@ async fn preview(site: &Site<'_>, key: &ReleaseKey, dry_run: DryRun) -> Result<O
     let intent = intent(site.composed, site.inputs, key)?;
     let options = Options {
         dry_run,
+        expected_secrets: system::expected(site, key),
         ..site.options.clone()
     };
     let relay = Relay {

@@ -1,9 +1,10 @@
 //! Runs the steps of a plan, each as soon as its dependencies are complete.
 
-use super::{Site, chaincode, channel, release};
+use super::{Site, chaincode, channel, release, system};
 use crate::deploy::{Event, Intent};
 use crate::error::{Error, Kind, Place, Result};
 use crate::network::Step;
+use crate::network::state::ReleaseKey;
 use crate::network::step::Action;
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -115,7 +116,9 @@ impl<'a> Order<'a> {
         for step in steps {
             if let Some(key) = release::key(&step.action) {
                 let identities = format!("identities/{}", key.release);
-                if step.after.contains(&identities) {
+                // The genesis block of orderers comes after their identities, and before them.
+                let genesis = format!("system-genesis/{}", key.release);
+                if step.after.contains(&identities) && !step.after.contains(&genesis) {
                     writes.insert(&step.id, identities);
                 }
             }
@@ -155,9 +158,19 @@ async fn carry_out(site: &Site<'_>, action: &Action, genesis: &channel::Blocks) 
             _ => release::apply(site, &key).await,
         };
     }
+    if let Action::Identities { organization } = action {
+        let namespace = site.network.namespace(organization).unwrap_or_default();
+        return release::identities(site, &ReleaseKey::new(organization, namespace)).await;
+    }
     let work = async {
         match action {
+            Action::SystemGenesis {
+                organization,
+                channel,
+            } => system::store_genesis(site, organization, channel).await,
             Action::Genesis { .. }
+            | Action::CreateChannel { .. }
+            | Action::Anchors { .. }
             | Action::JoinOrderer { .. }
             | Action::JoinPeer { .. }
             | Action::UpdateChannel { .. }
@@ -165,6 +178,7 @@ async fn carry_out(site: &Site<'_>, action: &Action, genesis: &channel::Blocks) 
             Action::Package { .. }
             | Action::Approve { .. }
             | Action::Commit { .. }
+            | Action::Instantiate { .. }
             | Action::Initialize { .. } => chaincode::carry_out(site, action).await,
             other => Err(Error::internal(format!("cannot {other}"))),
         }
@@ -295,5 +309,31 @@ mod tests {
         let before: Vec<&str> = order.before["channel/mychannel"].iter().copied().collect();
         assert_eq!(before, ["identities/org1"]);
         assert_eq!(order.writes["release/org1/org1"], "identities/org1");
+    }
+
+    #[test]
+    fn identities_that_a_genesis_block_names_come_before_the_release_that_starts_from_it() {
+        let orderers = || "orgorderer1".to_owned();
+        let identities = Action::Identities {
+            organization: orderers(),
+        };
+        let genesis = Action::SystemGenesis {
+            organization: orderers(),
+            channel: "system-channel".to_owned(),
+        };
+        let install = Action::Install {
+            release: orderers(),
+            namespace: orderers(),
+        };
+        let (own, block) = ("identities/orgorderer1", "system-genesis/orgorderer1");
+        let steps = [
+            step(identities, &[]),
+            step(genesis, &[own]),
+            step(install, &[own, block]),
+        ];
+        let order = Order::of(&steps);
+        let ids: Vec<&str> = order.steps.iter().map(|step| step.id.as_str()).collect();
+        assert_eq!(ids, [own, block, "release/orgorderer1/orgorderer1"]);
+        assert!(order.before[own].is_empty() && order.writes.is_empty());
     }
 }

@@ -71,12 +71,32 @@ fn left(site: &Site<'_>, channel: &Channel, current: &Group) -> Result<BTreeSet<
 /// A change that the channel could not have. Signatures that are not all here, if no organization is
 /// elsewhere that could add them.
 pub async fn update(site: &Site<'_>, channel: &Channel) -> Result<()> {
+    bring(site, channel, None).await
+}
+
+/// Sets the anchor peers of an organization: the creation of a channel through a system channel
+/// cannot.
+///
+/// # Errors
+///
+/// Those of [`update`].
+pub async fn anchors(site: &Site<'_>, channel: &Channel, organization: &str) -> Result<()> {
+    let msp_id = &site.network.organizations[organization].member.msp_id;
+    bring(site, channel, Some(msp_id)).await
+}
+
+/// Changes all of a channel's configuration, or the anchor peers of one organization.
+async fn bring(site: &Site<'_>, channel: &Channel, anchors_of: Option<&str>) -> Result<()> {
     let name = channel.name.as_str();
     let members = site.members_of(channel).await;
     let sources = Source::all(&members);
     let current: Current = channel::current(&sources, name).await?;
     let from = &current.configuration.channel;
-    let to = wanted(site, channel, from).await?;
+    let whole = wanted(site, channel, from).await?;
+    let to = match anchors_of {
+        Some(msp_id) => channel::with_anchors(from, &whole, [msp_id]),
+        None => whole,
+    };
     if describe(from, &to)?.is_empty() {
         // Another run was faster.
         return Ok(());

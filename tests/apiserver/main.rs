@@ -38,6 +38,7 @@ mod release_tests;
 mod rights;
 mod secrets;
 mod status;
+mod system_channel;
 mod tampered;
 mod unserved;
 mod up;

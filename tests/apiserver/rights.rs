@@ -480,7 +480,7 @@ fn dev_leaves_out_servers_that_the_user_may_not_change() {
     let replaced = dev(&["--network", network, "-o", "json"]).success();
     assert_eq!(replaced.json()["servers"][0]["namespace"], json!(own));
     assert_eq!(replaced.json()["servers"].as_array().map(Vec::len), Some(1));
-    let stays = format!("namespace {other}: its server stays");
+    let stays = format!("the server in namespace {other} is unchanged");
     assert!(replaced.stderr.contains(&stays), "{}", replaced.stderr);
     let said = dev(&["-n", &other]).exits(1).stderr;
     assert!(said.contains("patch deployments is denied"), "{said}");

@@ -16,6 +16,7 @@ mod node;
 mod release_test;
 mod rollout;
 mod share;
+mod system;
 mod up;
 
 use chaincode::Package;
@@ -84,6 +85,25 @@ fn a_bft_network_comes_up_from_its_file_by_two_runs_at_once() {
         return;
     };
     up::two_at_once(&node, &["-f", &example("network-bft.yaml")]);
+}
+
+#[test]
+fn a_network_of_2_2_comes_up_from_its_file_through_a_system_channel() {
+    let images = [LINE_2_2[0], LINE_2_2[1], CHAINCODE];
+    let Some(node) = Node::with(&images) else {
+        return;
+    };
+    system::network_of_2_2(&node);
+}
+
+#[test]
+fn a_network_of_1_4_comes_up_from_its_file_as_far_as_docker_is_not_needed() {
+    let images = ["orderer:1.4.12", "peer:1.4.12"];
+    let images = images.map(|image| format!("docker.io/hyperledger/fabric-{image}"));
+    let Some(node) = Node::with(&images.each_ref().map(String::as_str)) else {
+        return;
+    };
+    system::network_of_1_4(&node);
 }
 
 #[test]

@@ -254,6 +254,8 @@ impl ApplyArguments {
             force: self.force.clone(),
             expected: BTreeSet::new(),
             network: None,
+            expected_secrets: BTreeSet::new(),
+            identities_only: false,
             tell_refusals: false,
             description: self.description.clone(),
             history_max: self.history_max,

@@ -1,10 +1,11 @@
 //! `channel create`.
 
 use super::{contacts, document, interrupted, members, steps};
-use crate::channel::{self, Create, Settings};
+use crate::channel::{self, Consortium, Create, Settings};
 use crate::commands::arguments::{OutputArguments, SigningArguments, duration};
 use crate::commands::{Edge, complete};
 use crate::error::{Error, Result};
+use crate::fabric::Bootstrap;
 use crate::fabric::contact::Contact;
 use crate::ledger::genesis::check_name;
 use crate::member::Participant;
@@ -21,8 +22,9 @@ const CONFIGURATION: &str = "Configuration";
 /// Create a channel and join its orderers and peers
 ///
 /// Builds the genesis block from the installed organizations, joins every orderer through its admin
-/// port, waits for a leader, and joins every peer. The command is idempotent: run it again to
-/// complete a channel.
+/// port, waits for a leader, and joins every peer. Orderers with a system channel (Kafka, and Fabric
+/// before 2.3) make the block: the organizations send them the transaction that creates the channel.
+/// The command is idempotent: run it again to complete a channel.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -44,6 +46,11 @@ pub struct Arguments {
     /// Join the peers of the organizations; with --join=false, only the orderers join
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub join: bool,
+
+    /// Consortium of the orderers' system channel that creates the channel (Kafka, and Fabric
+    /// before 2.3) [default: SampleConsortium]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::nothing), help_heading = CONFIGURATION)]
+    pub consortium: Option<String>,
 
     /// Anchor peer, as org1/peer0; may be repeated [default: the first peer of each organization]
     #[arg(long, value_name = "ORG/PEER", help_heading = CONFIGURATION, value_parser = pair('/'))]
@@ -163,7 +170,12 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
         let public = async |of: &[Contact]| {
             try_join_all(of.iter().map(|it| Participant::load(cluster, it.clone()))).await
         };
-        let joining = match arguments.join {
+        let genesis = |it: &Contact| {
+            it.ordering
+                .is_some_and(|it| it.bootstrap == Bootstrap::Genesis)
+        };
+        let has_system = arguments.consortium.is_some() || orderers.iter().any(genesis);
+        let joining = match arguments.join || has_system {
             true => organizations.clone(),
             false => Vec::new(),
         };
@@ -173,13 +185,19 @@ pub fn run(arguments: Arguments, edge: &Edge) -> Result<ExitCode> {
             members(edge, cluster, orderers.clone(), &signers),
             members(edge, cluster, joining, &signers)
         )?;
+        let consortium = arguments.consortium.as_deref();
+        let consortium = has_system.then(|| Consortium {
+            name: consortium.unwrap_or("SampleConsortium"),
+            members: &joining,
+        });
         channel::create(&Create {
             name,
             orderers: &orderers,
             ordering: &ordering,
             organizations: &organizations,
-            joining: &joining,
+            joining: if arguments.join { &joining } else { &[] },
             settings: &settings,
+            consortium,
             timeout: arguments.timeout,
         })
         .await

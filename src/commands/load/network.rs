@@ -139,6 +139,10 @@ fn inputs(network: &Network, folder: &Path) -> Result<Inputs> {
         }
     }
     for (name, chaincode) in &network.chaincodes {
+        if let Some(path) = &chaincode.path {
+            let files = folder::read(&folder.join(path), "folder of a chaincode's source")?;
+            inputs.sources.insert(name.clone(), files);
+        }
         if let Some(path) = &chaincode.indexes {
             let files = folder::read(&folder.join(path), "folder of indexes")?;
             if files.is_empty() {

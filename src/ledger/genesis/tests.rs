@@ -147,11 +147,25 @@ fn kafka() -> Channel {
     }
 }
 
+/// The system channel of v2.2.15/configtx.yaml, with the identities of v2.5.16.
+fn raft_with_consortium() -> Channel {
+    let orderer = Orderer {
+        addresses: Vec::new(),
+        ..raft().orderer.unwrap()
+    };
+    Channel {
+        application: None,
+        consortiums: [("SampleConsortium".to_owned(), peers("v2.5.16"))].into(),
+        ..channel("2.2.15", "v2.5.16", orderer)
+    }
+}
+
 type Made = fn() -> Channel;
-const CHANNELS: [(Made, &str); 3] = [
+const CHANNELS: [(Made, &str); 4] = [
     (raft, "v2.5.16/mychannel.block"),
     (bft, "v3.1.5/mychannel.block"),
     (kafka, "v1.4.12/genesis.block"),
+    (raft_with_consortium, "v2.2.15/genesis.block"),
 ];
 
 #[test]
@@ -211,23 +225,23 @@ fn nonce(block: &Block) -> Vec<u8> {
 
 #[test]
 fn the_creation_of_a_channel_is_configtxgens() {
-    let folder = "v1.4.12";
-    let brokers = vec!["kafka0.kafka:9092".to_owned()];
-    let channel = Channel {
-        orderer: None,
-        consortium: Some("SampleConsortium".to_owned()),
-        ..channel(
-            "1.4.12",
-            folder,
-            orderer(folder, Consensus::Kafka { brokers }, 3),
-        )
-    };
-    let update = creation("mychannel", &channel).unwrap();
-    let envelope: Envelope = decode(&file("v1.4.12/mychannel.tx"), "it").unwrap();
-    let payload: Payload = decode(&envelope.payload, "it").unwrap();
-    let expected: ConfigUpdateEnvelope = decode(&payload.data, "it").unwrap();
-    let json = |bytes: &[u8]| config_json::to_json(&config_json::CONFIG_UPDATE, bytes).unwrap();
-    assert_eq!(json(&update.encode_to_vec()), json(&expected.config_update));
+    for (version, folder) in [("1.4.12", "v1.4.12"), ("2.2.15", "v2.5.16")] {
+        let consensus = Consensus::Kafka {
+            brokers: vec!["kafka0.kafka:9092".to_owned()],
+        };
+        let channel = Channel {
+            orderer: None,
+            consortium: Some("SampleConsortium".to_owned()),
+            ..channel(version, folder, orderer(folder, consensus, 3))
+        };
+        let update = creation("mychannel", &channel).unwrap();
+        let fixture = file(&format!("v{version}/mychannel.tx"));
+        let envelope: Envelope = decode(&fixture, "it").unwrap();
+        let payload: Payload = decode(&envelope.payload, "it").unwrap();
+        let expected: ConfigUpdateEnvelope = decode(&payload.data, "it").unwrap();
+        let json = |bytes: &[u8]| config_json::to_json(&config_json::CONFIG_UPDATE, bytes).unwrap();
+        assert_eq!(json(&update.encode_to_vec()), json(&expected.config_update));
+    }
 }
 
 fn problems(channel: &Channel) -> Vec<String> {

@@ -9,6 +9,7 @@
 //! | `getinstalledchaincodes` | | [`ChaincodeQueryResponse`] |
 //! | `getchaincodes` | | [`ChaincodeQueryResponse`] |
 //! | `getccdata` | channel, name | [`ChaincodeData`] |
+//! | `GetCollectionsConfig` | name | `CollectionConfigPackage` |
 
 use super::policy::SignaturePolicyEnvelope;
 
@@ -20,6 +21,7 @@ pub const UPGRADE: &str = "upgrade";
 pub const GET_INSTALLED_CHAINCODES: &str = "getinstalledchaincodes";
 pub const GET_CHAINCODES: &str = "getchaincodes";
 pub const GET_CHAINCODE_DATA: &str = "getccdata";
+pub const GET_COLLECTIONS: &str = "GetCollectionsConfig";
 
 /// `protos.ChaincodeQueryResponse`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]

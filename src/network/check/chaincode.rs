@@ -1,9 +1,9 @@
 //! Checks the chaincodes of a network file.
 
 use super::msp_ids;
-use crate::fabric::{CCAAS_BUILDER, K8S_BUILDER};
+use crate::fabric::{CCAAS_BUILDER, EXTERNAL_BUILDERS, K8S_BUILDER};
 use crate::network::document::{self, Document};
-use crate::network::file::{Chaincode, ChaincodeType, Network};
+use crate::network::file::{Chaincode, ChaincodeType, Network, Organization};
 use crate::network::policy;
 use crate::network::problem::Problems;
 use crate::release::{ReleaseName, check_namespace};
@@ -189,6 +189,9 @@ fn versions(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &
             continue;
         };
         let version = &organization.member.version;
+        if chaincode.kind == ChaincodeType::Service && has_builders(organization) {
+            continue;
+        }
         if let Some((since, kind)) = since.filter(|(since, _)| !since.holds(version)) {
             problems.wrong(
                 &format!("{pointer}/type"),
@@ -223,6 +226,20 @@ fn versions(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &
             "the initialization requires `initRequired: true`",
         );
     }
+}
+
+/// Whether an organization's peers have builders of the user, which may run services before Fabric
+/// has its own builder for them.
+fn has_builders(organization: &Organization) -> bool {
+    let builders = organization
+        .installation
+        .values
+        .tree
+        .pointer("/chaincode/builders");
+    let is_set = builders
+        .and_then(|it| it.as_array())
+        .is_some_and(|it| !it.is_empty());
+    is_set && EXTERNAL_BUILDERS.holds(&organization.member.version)
 }
 
 fn policies(chaincode: &Chaincode, network: &Network, pointer: &str, problems: &mut Problems) {
