@@ -311,7 +311,7 @@ pub struct Versions {
     pub kubectl: String,
 }
 
-/// Writes the measured part of docs/benchmarks.md. What takes milliseconds was run `short` times.
+/// Writes the measured part of docs/benchmarks.md. Operations that take milliseconds ran `short` times.
 pub fn write(
     rows: &[Row],
     programs: &Programs,
@@ -332,7 +332,7 @@ pub fn write(
         .expect("the page says where its figures end");
     let measured = format!(
         "Measured on {}; Kubernetes {kubernetes} (one API server, one etcd, nothing else), kubectl {kubectl}, Helm {}, kubectl fabric {}; \
-         {rounds} rounds, each side in turn. What takes milliseconds, and the install beside the floor, was run {short} times; \
+         {rounds} rounds, each side in turn. Operations that take milliseconds, and the install compared with the floor, ran {short} times; \
          kubectl, 10,000 objects, 100 runs at a time and the waits once.\n\n{}\n\
          ## Curves\n\n![time, memory and requests by the number of objects](benchmarks.svg)\n",
         machine::description(),

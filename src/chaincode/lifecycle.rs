@@ -57,7 +57,7 @@ pub struct Chaincodes {
     pub approved: Vec<Approved>,
 }
 
-/// Who approved a definition, by MSP id.
+/// The approvals of a definition, by MSP id.
 pub type Approvals = BTreeMap<String, bool>;
 
 fn call(channel: &str, function: &str, argument: &impl Message) -> Call {
@@ -95,7 +95,7 @@ impl Lifecycle<'_> {
         .collect()
     }
 
-    /// What the organization approved of a chaincode at a sequence.
+    /// Returns the definition that the organization approved at a sequence.
     pub async fn approved(
         &self,
         channel: &str,

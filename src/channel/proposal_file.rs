@@ -174,7 +174,7 @@ impl ProposalFile {
         format!("{text}\n")
     }
 
-    /// Who has signed.
+    /// Returns the signers.
     ///
     /// # Errors
     ///

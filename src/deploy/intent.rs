@@ -40,7 +40,7 @@ pub enum Reuse {
     Reuse,
 }
 
-/// What the user wants to deploy.
+/// The chart and values to deploy.
 pub struct Wanted {
     pub chart: ChartChoice,
     /// The values that the user sets in this run.

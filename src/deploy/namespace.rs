@@ -72,7 +72,7 @@ pub(super) async fn ensure_namespace(
     }
 }
 
-/// Who created the namespace.
+/// The creator of the namespace.
 enum Created {
     Ours,
     /// Someone else created it at the same time, or the first response to our request was lost.

@@ -63,7 +63,7 @@ impl Prepared {
     }
 }
 
-/// What the user asks for, and what was changed before the operation's first write.
+/// The user's request, and changes from before the operation's first write.
 pub(super) struct Attempt<'a> {
     pub context: &'a Context<'a>,
     pub intent: &'a Intent,
@@ -197,7 +197,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// What an operation may touch, and how far it may go.
+/// The objects and the limits of an operation.
 struct Scope<'a> {
     context: &'a Context<'a>,
     intent: &'a Intent,

@@ -1,4 +1,4 @@
-//! What the server says against the objects of a plan, as one error.
+//! Collects the server's objections to the objects of a plan in one error.
 
 use super::Context;
 use super::recreate::{fixed_fields, holds_more, is_immutable, kind_and_name};

@@ -158,7 +158,7 @@ pub(super) fn complete(operation: Operation, rollback_to: Option<u32>) -> String
     }
 }
 
-/// The user before the cluster was asked.
+/// The user, before the cluster was queried.
 pub(super) const UNKNOWN: &str = "unknown";
 
 /// Returns the history's note about overridden rules.

@@ -195,7 +195,7 @@ impl Terms {
     }
 }
 
-/// A prepared object, or the original if the server must be asked about its kind first.
+/// A prepared object, or the original if its kind must first be queried from the server.
 pub type MaybeSettled = Result<Settled, Box<Object>>;
 
 /// A prepared object as text, with facts that need its tree.

@@ -8,8 +8,8 @@ use serde_json::Value;
 /// The keys of `sampleconfig/core.yaml` that have no default in the program, with that file's
 /// values. Settings that differ between nodes are in the environment.
 ///
-/// The mark at the end of a line tells which peers have it: `# since 2.4` and `# before 2.0` name
-/// lines of Fabric, `# with Docker` those that have Docker run chaincode.
+/// The mark at the end of a line selects the peers that have it: `# since 2.4` and `# before 2.0`
+/// name lines of Fabric, `# with Docker` those that run chaincode with Docker.
 const FILE: &str = include_str!("core.yaml");
 
 /// Returns core.yaml for the lines that need one. Before 3.0, viper treats an empty variable as

@@ -134,7 +134,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What the values say about an organization's release, for all of its nodes.
+/// The values of an organization's release that apply to all of its nodes.
 #[derive(Clone, Copy)]
 struct Setup<'a> {
     settings: &'a Settings<'a>,

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who keeps the keys and certificates of nodes and users. This program always keeps the passwords
-/// that it generates.
+/// The keeper of the keys and certificates of nodes and users. This program always keeps the
+/// passwords that it generates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Custody {
     /// This program keeps them in Secrets and generates missing ones.

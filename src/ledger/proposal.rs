@@ -330,7 +330,7 @@ impl Endorsed {
 /// because some refusals describe a state: already joined, already installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unendorsed {
-    /// No peer was asked.
+    /// No peer was called.
     NoAnswer,
     /// The chaincode, or the peer in its place, returned a failure.
     Refused {

@@ -102,7 +102,7 @@ pub struct Done {
 }
 
 impl Site<'_> {
-    /// What is there.
+    /// The observed state.
     pub async fn observe(&self) -> Result<Observed> {
         observe::observe(self).await
     }

@@ -81,8 +81,8 @@ pub fn key_below(pointer: &str, key: &str) -> String {
 
 /// Writes a JSON pointer in the syntax of `--set`.
 ///
-/// `tree` tells lists from maps with numeric keys. A step that is not in `tree` is taken for an
-/// index if it is a number.
+/// `tree` distinguishes lists from maps with numeric keys. A step that is not in `tree` counts as
+/// an index if it is a number.
 pub fn display(pointer: &str, tree: &Value) -> String {
     let mut shown = String::new();
     let mut node = Some(tree);

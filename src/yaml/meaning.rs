@@ -13,7 +13,7 @@ use std::fmt;
 
 /// The key that the event walk writes for an unquoted `<<`.
 ///
-/// A quoted `"<<"` is an ordinary key, and only the events tell the two apart. This private
+/// A quoted `"<<"` is an ordinary key, and only the events distinguish the two. This private
 /// character marks the merge key for the reader.
 pub const MERGE_KEY: &str = "\u{f8ff}<<";
 

@@ -77,7 +77,7 @@ pub fn resolve(text: &str) -> Scalar {
 /// Returns true if a string from `serde_yaml` must have been quoted.
 ///
 /// `serde_yaml` and Go read these plain words as something other than a string. For all other words
-/// (`on`, `0777`) only the events tell whether they were quoted.
+/// (`on`, `0777`) only the events show whether they were quoted.
 pub fn was_quoted(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let whole =

@@ -482,7 +482,7 @@ fn consenters_change_one_at_a_time_and_keep_their_quorum() {
     );
     assert!(quorum(&four, &three, &[0]).is_ok());
     assert!(quorum(&four, &three, &[0, 1]).is_err());
-    // One that cannot be asked counts as active.
+    // An orderer that cannot be called counts as active.
     assert!(check_quorum(&three, &four, |_| Presence::Unknown).is_ok());
     // A group of one may grow, and shrink to one again.
     assert!(quorum(&one, &two, &[]).is_ok());

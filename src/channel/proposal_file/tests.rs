@@ -381,7 +381,7 @@ fn a_block_tells_which_update_it_carries() {
 #[test]
 fn the_signature_of_a_stranger_counts_for_nothing() {
     let mut file = timeout();
-    // Of another authority, under the MSP id of the orderers.
+    // A certificate of another authority, under the MSP id of the orderers.
     file.sign(&admin("v3.1.5", "orgorderer1"), &stamp())
         .unwrap();
     let file = again(&file);

@@ -36,7 +36,7 @@ impl ServerArguments {
     }
 }
 
-/// What is approved and committed.
+/// The definition to approve and commit.
 #[derive(Args, Clone, Debug)]
 pub struct DefinitionArguments {
     /// Version of the definition [default: 1.0]

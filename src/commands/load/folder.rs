@@ -31,7 +31,7 @@ pub fn crypto_config(path: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
 }
 
 /// Reads the folder of an identity: a user's, with `msp` and `tls` in it, or an MSP folder, with
-/// `tls` beside it.
+/// `tls` next to it.
 pub fn identity(path: &Path) -> Result<Folder> {
     let files = read(path, "identity folder")?;
     let below = |files: &Files, folder: &str| -> Files {

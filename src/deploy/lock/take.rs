@@ -22,7 +22,7 @@ pub(super) struct Candidate<'a> {
     pub run_file: Option<&'a RunFile>,
 }
 
-/// What the candidate has seen of another run's lock.
+/// The candidate's reads of another run's lock.
 struct Seen {
     began: Instant,
     observer: Observer,

@@ -97,7 +97,7 @@ pub fn judge(running: &Running, wanted: &Wanted, release: &str) -> Judgement {
 /// Maximum number of others' pods in a message. Further ones are only counted.
 const LISTED: usize = 10;
 
-/// What is compared, and what the rules say about it so far.
+/// The input of the rules, and their findings so far.
 struct Case<'a> {
     running: &'a Running,
     wanted: &'a Wanted,

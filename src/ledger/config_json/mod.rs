@@ -2,9 +2,9 @@
 //! `proto_encode` reads.
 //!
 //! The JSON is protobuf's own mapping (64-bit numbers as strings, bytes as base64, unset messages
-//! as null), with the bytes that hold another message shown as that message. [`schema`] is the
-//! table of messages; [`read`] goes from bytes to JSON, [`write`] back. Content that configtxlator
-//! cannot show (an unknown key, an idemix MSP) is shown as base64.
+//! as null), except that bytes that contain another message are shown as that message. [`schema`]
+//! is the table of messages; [`read`] goes from bytes to JSON, [`write`] back. Content that
+//! configtxlator cannot show (an unknown key, an idemix MSP) is shown as base64.
 //!
 //! Maps are written sorted by key, as configtxlator's encoder does.
 

@@ -54,7 +54,7 @@ pub enum Kind {
     Group(&'static Group),
     /// In a group: the groups below.
     Groups,
-    /// In a group: a `ConfigValue`, whose bytes hold a message by its key.
+    /// In a group: a `ConfigValue`, whose bytes contain a message that depends on its key.
     Values,
     /// The bytes of a `ConfigValue`.
     ValueByKey,

@@ -5,7 +5,7 @@ use crate::ledger::message::decode;
 use prost::Message as _;
 use serde_json::json;
 
-/// A binary that Fabric's tools made, and configtxlator's view of it.
+/// A file from Fabric's tools, and its form in configtxlator.
 const FILES: [(&super::Message, &[u8], &str); 6] = [
     (
         &BLOCK,
@@ -166,7 +166,7 @@ fn hostile_bytes_are_an_error() {
         error.to_string().contains("more than 100 levels deep"),
         "{error}"
     );
-    // An envelope that says that it holds more than there is.
+    // An envelope whose length field is larger than its content.
     let error = to_json(&ENVELOPE, &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]).unwrap_err();
     assert!(error.to_string().contains("ends too early"), "{error}");
     assert!(to_json(&ENVELOPE, &[0x0a]).is_err());

@@ -1,4 +1,4 @@
-//! What is wrong with a value, in words for its author.
+//! Describes the problem of a value for its author.
 
 use super::branches::known_keys;
 use crate::error::nearest;
