@@ -265,7 +265,7 @@ fn what_cannot_be_a_channel_is_refused_with_every_reason() {
             vec![old()],
             peers(RAFT),
             settings.clone(),
-            "have a system channel, which creates channels",
+            "use a system channel, which creates channels",
         ),
         (
             vec![raft(), other()],

@@ -79,7 +79,7 @@ fn a_value_is_offered_only_where_the_parser_takes_it() {
         ["--dry-run=server"]
     );
     assert_eq!(
-        candidates(&["install", "org1", "--dry-run", "s"]),
+        candidates(&["install", "org1", "--dry-run", "se"]),
         Vec::<String>::new()
     );
     assert_eq!(

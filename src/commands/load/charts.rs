@@ -22,7 +22,7 @@ pub fn chart_choice(name: &str, version: Option<&str>) -> Result<ChartChoice> {
             .hint("`kubectl fabric charts list` shows all charts"));
     }
     if name.ends_with(".yaml") || name.ends_with(".yml") {
-        return Err(Error::user(format!("\"{name}\" is no chart"))
+        return Err(Error::user(format!("\"{name}\" is not a chart"))
             .why("a chart is a folder or a .tgz archive")
             .hint(format!("for values: -f {name}"))
             .hint(format!("for a network file: `kubectl fabric up -f {name}`")));
