@@ -8,7 +8,7 @@ use std::fs;
 #[path = "../support/peers.rs"]
 mod peers;
 #[path = "../support/counts.rs"]
-mod recorded;
+pub mod recorded;
 
 /// 150 objects, more than are all tried before an install.
 const PEERS: usize = 30;

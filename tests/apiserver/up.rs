@@ -6,10 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::counts::recorded;
 use crate::support::{self, Cluster, Output, until};
-
-#[path = "../support/counts.rs"]
-mod recorded;
 
 const HEAD: &str = "apiVersion: kubectl-fabric.io/v1\nkind: Network\norganizations:\n";
 

@@ -69,20 +69,11 @@ pub fn keep(current: &Group, wanted: &mut Group, msp_id: &str) -> Result<()> {
         (Consenters::Bft(there), Consenters::Bft(next)) => {
             let kept = there.consenter_mapping.iter();
             let kept = kept.filter(|it| own.contains(&address(&it.host, it.port)));
-            let mut last = next
-                .consenter_mapping
-                .iter()
-                .map(|it| it.id)
-                .max()
-                .unwrap_or(0);
-            for consenter in kept {
-                last += 1;
-                let id = last;
-                next.consenter_mapping.push(configuration::Consenter {
-                    id,
-                    ..consenter.clone()
-                });
-            }
+            let ids = next.consenter_mapping.iter().map(|it| it.id);
+            let first = ids.max().unwrap_or(0) + 1;
+            let kept = (first..).zip(kept.cloned());
+            let kept = kept.map(|(id, it)| configuration::Consenter { id, ..it });
+            next.consenter_mapping.extend(kept);
         }
         _ => return Ok(()),
     }
