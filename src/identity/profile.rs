@@ -62,11 +62,12 @@ impl Authority {
             ExtendedKeyUsagePurpose::ServerAuth,
         ];
         params.key_identifier_method = KeyIdMethod::PreSpecified(subject_key_identifier(&key));
+        let key = LowS(key);
         let certificate = params.self_signed(&key).map_err(unmade)?.pem();
         Authority::from_pair(
             Pair {
                 certificate,
-                key: key.serialize_pem(),
+                key: key.0.serialize_pem(),
             },
             common_name,
         )
@@ -259,8 +260,9 @@ pub(super) fn unmade(error: rcgen::Error) -> Error {
 
 /// An authority's key that makes ECDSA P-256 signatures with low S, as `csp.ECDSASigner` does.
 ///
-/// Fabric's MSP requires low S only for transaction signatures. cryptogen uses it for certificates
-/// too, so this does the same.
+/// Fabric's MSP requires low S for transaction signatures. It also rewrites certificates with high S
+/// (`msp/cert.go`), and Fabric 1.4 does not recognize an authority after that. cryptogen uses low S
+/// for all certificates, so this does the same.
 struct LowS(KeyPair);
 
 impl PublicKeyData for LowS {
@@ -301,6 +303,24 @@ mod tests {
         for leaf in [ca.sign_identity("peer0.org1", "peer", earlier), new, same] {
             let leaf = Certificate::from_pem(leaf.unwrap().certificate.as_bytes(), "leaf").unwrap();
             assert_eq!(leaf.not_before.to_string(), "2026-11-22T18:35:00Z");
+        }
+    }
+
+    #[test]
+    fn every_signature_has_low_s() {
+        let now: jiff::Timestamp = "2026-11-22T18:40:00Z".parse().unwrap();
+        // Without a conversion, one of two signatures has high S.
+        for _ in 0..24 {
+            let ca = Authority::generate("ca.org1", "org1", now).unwrap();
+            let leaf = ca.sign_identity("peer0.org1", "peer", now).unwrap();
+            for pem in [&ca.pair.certificate, &leaf.certificate] {
+                let certificate = Certificate::from_pem(pem.as_bytes(), "it").unwrap();
+                let der = certificate.der();
+                let is_signature = |it: &&[u8]| it[0] == 0x30 && usize::from(it[1]) == it.len() - 2;
+                let mut tails = (66..=72).map(|length| &der[der.len() - length..]);
+                let signature = tails.find(is_signature).unwrap();
+                assert_eq!(low_s(signature, &P256_ORDER).as_deref(), Some(signature));
+            }
         }
     }
 
