@@ -267,7 +267,7 @@ fn dev_replaces_the_image_of_every_server_and_tells_the_way_back() {
         assert_eq!(organization.runs(), ("dev".to_owned(), id.clone()));
         assert_eq!(organization.serving(), [json!(image)]);
         let back = format!(
-            "go back: `kubectl fabric rollback basic -n {} 1`",
+            "to undo: `kubectl fabric rollback basic -n {} 1`",
             organization.namespace
         );
         assert!(said.contains(&back), "{said}");

@@ -80,24 +80,32 @@ impl Releases {
 }
 
 #[test]
-fn data_of_a_release_without_records_stays_as_long_as_its_pods() {
+fn identities_of_an_organization_without_records_stay_as_long_as_its_nodes() {
     let Some(releases) = Releases::new() else {
         return;
     };
-    releases.install("a", &[]).success();
-    let uid = releases.uid();
-    let records = ["delete", "configmap", "-l", "kubectl-fabric.io/release=a"];
+    let values = "ca.enabled=false,peers.count=1";
+    let install = || releases.run("install", "org1", &["--wait=false", "--set", values]);
+    let namespace = Some(releases.namespace.as_str());
+    let identity = || releases.cluster.get("secret", "peer0-msp", namespace);
+    install().success();
+    let records = [
+        "delete",
+        "configmap",
+        "-l",
+        "kubectl-fabric.io/release=org1",
+    ];
     releases.kubectl().args(records).run().success();
-    let refused = releases.delete_data("a").exits(4);
-    releases.stays(&uid, &refused);
+    let refused = releases.delete_data("org1").exits(4);
     assert!(
-        refused.stderr.contains("no record lists") && refused.stderr.contains("install a"),
+        refused.stderr.contains("no record lists") && refused.stderr.contains("install org1"),
         "{}",
         refused.told()
     );
-    releases.install("a", &[]).success();
-    releases.delete_data("a").success();
-    releases.goes();
+    assert!(identity().is_some(), "{}", refused.told());
+    install().success();
+    releases.delete_data("org1").success();
+    assert!(identity().is_none());
 }
 
 #[test]
