@@ -32,30 +32,11 @@ pub struct Down {
 /// Nothing is uninstalled if one release is refused, such as one of another network. Otherwise
 /// lists the releases that could not be uninstalled. All others are uninstalled.
 pub async fn down(site: &Site<'_>, down: Down) -> Result<Vec<ReleaseKey>> {
-    let keys = keys(site);
-    let trial = Down {
-        dry_run: true,
-        ..down
-    };
-    let tried = join_all(
-        keys.iter()
-            .map(async |key| one(site, key, trial, false).await),
-    )
-    .await;
-    let mut there = Vec::new();
-    for (key, tried) in keys.into_iter().zip(tried) {
-        match tried {
-            Ok(false) => {}
-            Err(error) if error.kind() == error::Kind::Refused => {
-                return Err(error.replace_now("nothing was uninstalled"));
-            }
-            _ => there.push(key),
-        }
-    }
+    let existing = existing(site, down).await?;
     if down.dry_run {
-        return Ok(there.into_iter().cloned().collect());
+        return Ok(existing.into_iter().cloned().collect());
     }
-    let (organizations, chaincodes): (Vec<&ReleaseKey>, Vec<&ReleaseKey>) = there
+    let (organizations, chaincodes): (Vec<&ReleaseKey>, Vec<&ReleaseKey>) = existing
         .into_iter()
         .partition(|key| site.network.installation(key).is_some());
     let mut gone = Vec::new();
@@ -75,16 +56,45 @@ pub async fn down(site: &Site<'_>, down: Down) -> Result<Vec<ReleaseKey>> {
             }
         }
     }
-    let Some((_, first)) = failed.first() else {
-        return Ok(gone);
+    match failure(&gone, &failed) {
+        Some(error) => Err(error),
+        None => Ok(gone),
+    }
+}
+
+/// Returns the releases that exist, after a trial. A release that is refused, such as one of another
+/// network, ends the operation before anything is uninstalled.
+async fn existing<'a>(site: &'a Site<'_>, down: Down) -> Result<Vec<&'a ReleaseKey>> {
+    let trial = Down {
+        dry_run: true,
+        ..down
     };
+    let tried = keys(site)
+        .into_iter()
+        .map(async |key| (key, one(site, key, trial, false).await));
+    let mut existing = Vec::new();
+    for (key, tried) in join_all(tried).await {
+        match tried {
+            Ok(false) => {}
+            Err(error) if error.kind() == error::Kind::Refused => {
+                return Err(error.replace_now("nothing was uninstalled"));
+            }
+            _ => existing.push(key),
+        }
+    }
+    Ok(existing)
+}
+
+/// Returns the error for the releases that were not uninstalled, or `None` if there are none.
+fn failure(gone: &[ReleaseKey], failed: &[(&ReleaseKey, Error)]) -> Option<Error> {
+    let (_, first) = failed.first()?;
     let names: Vec<&str> = gone.iter().map(|key| key.release.as_str()).collect();
     let now = match names.is_empty() {
         true => "nothing was uninstalled".to_owned(),
         false => format!("uninstalled: {}", names.join(", ")),
     };
     if failed.len() == 1 {
-        return Err(first.clone().now_after(now));
+        return Some(first.clone().now_after(now));
     }
     let places = failed
         .iter()
@@ -93,13 +103,9 @@ pub async fn down(site: &Site<'_>, down: Down) -> Result<Vec<ReleaseKey>> {
         true => first.kind(),
         false => error::Kind::Cluster,
     };
-    Err(Error::new(
-        kind,
-        format!("{} releases were not uninstalled", failed.len()),
-    )
-    .at_all(places)
-    .now(now)
-    .hint("run the same command again to complete it"))
+    let what = format!("{} releases were not uninstalled", failed.len());
+    let error = Error::new(kind, what).at_all(places).now(now);
+    Some(error.hint("run the same command again to complete it"))
 }
 
 /// The releases of the file, or those of one organization's namespace.

@@ -90,6 +90,33 @@ pub enum Consenters {
 }
 
 impl Consenters {
+    /// Adds a consenter, or replaces the one with its address. Returns false if the channel's
+    /// protocol names none.
+    fn put(&mut self, consenter: &Consenter) -> bool {
+        let (host, port) = (&consenter.host, u32::from(consenter.port));
+        match self {
+            Consenters::Raft(raft) => {
+                let wanted = consenter.raft();
+                let mut present = raft.consenters.iter_mut();
+                match present.find(|it| (&it.host, it.port) == (host, port)) {
+                    Some(present) => *present = wanted,
+                    None => raft.consenters.push(wanted),
+                }
+            }
+            Consenters::Bft(bft) => {
+                let ids = bft.consenter_mapping.iter().map(|it| it.id);
+                let next = ids.max().unwrap_or(0).saturating_add(1);
+                let mut present = bft.consenter_mapping.iter_mut();
+                match present.find(|it| (&it.host, it.port) == (host, port)) {
+                    Some(present) => *present = consenter.bft(present.id),
+                    None => bft.consenter_mapping.push(consenter.bft(next)),
+                }
+            }
+            Consenters::Unnamed => return false,
+        }
+        true
+    }
+
     pub fn of(channel: &Group) -> Result<Consenters> {
         let Some(orderer) = channel.groups.get("Orderer") else {
             return Ok(Consenters::Unnamed);
@@ -239,31 +266,8 @@ pub fn add(channel: &mut Group, consenter: &Consenter) -> Result<Option<String>>
     }
     let mut consenters = Consenters::of(channel)?;
     let before = consenters.clone();
-    match &mut consenters {
-        Consenters::Raft(raft) => {
-            let wanted = consenter.raft();
-            let is_its =
-                |it: &&mut RaftConsenter| (&it.host, it.port) == (&wanted.host, wanted.port);
-            match raft.consenters.iter_mut().find(is_its) {
-                Some(present) => *present = wanted,
-                None => raft.consenters.push(wanted),
-            }
-        }
-        Consenters::Bft(bft) => {
-            let ids = bft.consenter_mapping.iter().map(|it| it.id);
-            let next = ids.max().unwrap_or(0).saturating_add(1);
-            let wanted = consenter.bft(next);
-            let is_its = |it: &&mut configuration::Consenter| {
-                (&it.host, it.port) == (&wanted.host, wanted.port)
-            };
-            match bft.consenter_mapping.iter_mut().find(is_its) {
-                Some(present) => *present = consenter.bft(present.id),
-                None => bft.consenter_mapping.push(wanted),
-            }
-        }
-        Consenters::Unnamed => {
-            return Err(cannot().why("channels on Kafka have no list of consenters"));
-        }
+    if !consenters.put(consenter) {
+        return Err(cannot().why("orderers on Kafka are not named in the channel"));
     }
     if consenters == before {
         return Ok(Some(format!("{address} is a consenter")));
