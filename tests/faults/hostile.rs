@@ -357,7 +357,7 @@ fn walk(world: &World, seed: u64, file: &Path) {
         // The same command again. What succeeded is done, but what was swapped since is missing.
         let expected = operation.expected(false);
         let again = release.operation(operation, file, installed).run();
-        let done = operation == Operation::Install && again.stderr.contains("exists already");
+        let done = operation == Operation::Install && again.stderr.contains("already exists");
         let again = if done {
             release.command("upgrade", &[]).run()
         } else {

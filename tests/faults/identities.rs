@@ -45,7 +45,7 @@ impl Install<'_> {
 
     fn is_ended_by_the_same(&self, step: usize) {
         let requests = self.with(&self.release("counted"), Fault::None, 0);
-        let makes_keys = |line: &String| line.starts_with("POST ") && line.contains("/secrets");
+        let makes_keys = |line: &String| line.starts_with("PATCH ") && line.contains("-tls?");
         assert!(requests.iter().any(makes_keys), "{requests:#?}");
         for at in (1..=requests.len()).step_by(step) {
             let release = self.release(&format!("killed{at}"));
