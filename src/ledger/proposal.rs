@@ -354,9 +354,10 @@ const NO_CONNECTION: [&str; 4] = [
 ];
 
 impl Unendorsed {
-    /// Whether the peer could not connect to the chaincode's server. Nothing was executed, and the
-    /// same call may succeed soon: a node learns the address of a new server a moment after its pod
-    /// is ready.
+    /// Whether the peer could not connect to the chaincode's server, or the server closed the
+    /// connection before it registered, as one does that is being replaced. Nothing was executed,
+    /// and the same call may succeed soon: a node learns the address of a new server a moment after
+    /// its pod is ready.
     ///
     /// The peer answers `error in simulation: failed to execute transaction ID: could not launch
     /// chaincode PACKAGE: connection to PACKAGE failed: ...` (`core/chaincode/runtime_launcher.go`,
@@ -378,8 +379,9 @@ impl Unendorsed {
         cause.is_some_and(|cause| {
             let failed = cause.strip_prefix("chaincode registration failed: ");
             let failed = failed.unwrap_or(&cause);
+            let is_closed = failed.ends_with(" terminated");
             failed.starts_with("connection to ")
-                && NO_CONNECTION.iter().any(|words| failed.contains(words))
+                && (is_closed || NO_CONNECTION.iter().any(|words| failed.contains(words)))
         })
     }
 }

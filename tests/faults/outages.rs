@@ -105,7 +105,7 @@ fn an_outage_of_the_server_is_outlived_or_made_up_for() {
             if !first.status.success() {
                 let again = release.operation(operation, &file, installed).run();
                 let already =
-                    operation == Operation::Install && again.stderr.contains("exists already");
+                    operation == Operation::Install && again.stderr.contains("already exists");
                 assert!(
                     again.status == Some(0) || already,
                     "{told}\n{}",

@@ -335,7 +335,7 @@ fn run_chain(world: &World, files: &[PathBuf; 2], chain: Chain, worker: usize) -
             let again = release.operation(operation, values, installed).run();
             already = operation == Operation::Install
                 && again.status == Some(1)
-                && again.stderr.contains("exists already");
+                && again.stderr.contains("already exists");
             if again.status != Some(0) && !already {
                 wrong.push(format!(
                     "the same command again ended with {:?}",

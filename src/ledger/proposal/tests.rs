@@ -217,6 +217,8 @@ fn a_refused_connection_to_the_server_differs_from_other_refusals() {
     for message in [
         launch(&failed("connection refused")),
         launch(&failed("no route to host")),
+        launch("connection to basic_1.0:ab terminated"),
+        launch("chaincode registration failed: connection to basic_1.0:ab terminated"),
         launch(&format!(
             "chaincode registration failed: {}",
             failed("connection refused")
@@ -230,7 +232,6 @@ fn a_refused_connection_to_the_server_differs_from_other_refusals() {
         "error in simulation: failed to execute transaction 0a1b: transaction returned with failure: connection to bank failed: connection refused".to_owned(),
         launch(&failed("x509: certificate signed by unknown authority")),
         launch("error building chaincode: connection refused"),
-        launch("connection to basic_1.0:ab terminated"),
         "make sure the chaincode basic has been successfully defined on channel mychannel and try again: chaincode basic not found".to_owned(),
     ] {
         assert!(!refused(&message).is_unconnected(), "{message}");
