@@ -130,10 +130,7 @@ fn not_created(name: &str, refused: &Error) -> Error {
 ///
 /// What the orderers answered, if none of them told.
 async fn first_block_of(member: &Member, view: &View) -> Result<Option<Block>> {
-    let seek = Seek {
-        best_effort: true,
-        ..Seek::one(Position::Oldest)
-    };
+    let seek = Seek::stored(Position::Oldest);
     let (mut is_absent, mut places) = (false, Vec::<Place>::new());
     for orderer in &view.orderers {
         let node = member.orderer_at(&orderer.address, &orderer.authorities)?;

@@ -114,10 +114,7 @@ async fn from_one(source: &Source<'_>, channel: &str, position: Position) -> Res
             let orderer = member.orderer(node)?;
             let deliver = async |position| {
                 // Existing blocks are delivered even without a leader.
-                let seek = Seek {
-                    best_effort: true,
-                    ..Seek::one(position)
-                };
+                let seek = Seek::stored(position);
                 orderer.block(channel, &seek).await
             };
             match position {

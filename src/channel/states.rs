@@ -91,10 +91,7 @@ async fn of_names(member: &Member, node: &Node, names: &BTreeSet<String>) -> Res
             .hint("its channels are listed when a peer that has joined them can be read"));
     }
     let orderer = member.orderer(node)?;
-    let seek = Seek {
-        best_effort: true,
-        ..Seek::one(Position::Newest)
-    };
+    let seek = Seek::stored(Position::Newest);
     let mut held = Vec::new();
     for name in names {
         match orderer.block(name, &seek).await {

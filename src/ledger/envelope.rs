@@ -182,6 +182,14 @@ impl Seek {
         }
     }
 
+    /// One block that exists, also from an orderer without a leader, which may be behind.
+    pub fn stored(block: Position) -> Seek {
+        Seek {
+            best_effort: true,
+            ..Seek::one(block)
+        }
+    }
+
     /// A range of existing blocks.
     pub fn range(first: u64, last: u64) -> Seek {
         Seek {

@@ -213,10 +213,7 @@ async fn orderer(site: &Site<'_>, member: &Arc<Member>, node: &Node) -> Result<s
     let grpc = member.orderer(node)?;
     let each = names.into_iter().map(async |name| {
         let info = rest.channel(&name).await?;
-        let seek = Seek {
-            best_effort: true,
-            ..Seek::one(envelope::Position::Oldest)
-        };
+        let seek = Seek::stored(envelope::Position::Oldest);
         let genesis = match site.network.channels.contains_key(&name) {
             true => hash(grpc.block(&name, &seek).await),
             false => String::new(),

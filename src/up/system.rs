@@ -111,10 +111,7 @@ pub async fn channels(
         })
         .collect();
     let orderer = member.orderer(node)?;
-    let seek = Seek {
-        best_effort: true,
-        ..Seek::one(envelope::Position::Oldest)
-    };
+    let seek = Seek::stored(envelope::Position::Oldest);
     let mut found = state::Node::default();
     for name in names {
         match orderer.block(name, &seek).await {
