@@ -100,8 +100,8 @@ pub struct Outcome {
     /// Whether the newest revision before the operation is deployed, rather than failed,
     /// interrupted or unreadable; `None` if there is none.
     pub was_settled: Option<bool>,
-    /// Whether the user's labels of the release change.
-    pub is_relabelled: bool,
+    /// Whether objects, values, identities and labels stay as they are.
+    pub changes_nothing: bool,
     pub objects: Vec<Arc<Sealed>>,
     pub hooks: Vec<Hook>,
     /// All values of the release, and the facts that its record keeps about them.
@@ -113,7 +113,7 @@ pub struct Outcome {
 
 impl Outcome {
     fn of(prepared: Prepared, record: Record, dry_run: bool) -> Outcome {
-        let is_relabelled = prepared.relabels(&record.summary);
+        let changes_nothing = prepared.changes_nothing(&record.summary);
         let kept = prepared
             .plan
             .with(Action::Keep)
@@ -132,7 +132,7 @@ impl Outcome {
             generated_identities: prepared.target.identities.generated,
             masker: prepared.masker,
             dry_run,
-            is_relabelled,
+            changes_nothing,
             was_settled: prepared.past.entries.last().map(Entry::is_deployed),
             objects: record.objects,
             hooks: record.hooks,
@@ -335,7 +335,7 @@ async fn locked(
         finish_purge(context).await?;
     }
     // Of two runs of `up` at once, the second finds the work done.
-    if writer.options.network.is_some() && prepared.changes_nothing() {
+    if writer.options.network.is_some() && prepared.is_reached() {
         let revision = prepared.past.newest().unwrap_or_default();
         let record = record_of(context, &prepared, revision, "Unchanged");
         return Ok(Outcome::of(prepared, record, false));

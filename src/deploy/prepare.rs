@@ -41,25 +41,23 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Returns true if the newest revision is deployed, and this operation would not differ from it.
-    pub fn changes_nothing(&self) -> bool {
+    /// Returns true if objects, values, identities and labels stay as they are. `summary` is that of
+    /// the revision that the operation would record.
+    pub fn changes_nothing(&self, summary: &Summary) -> bool {
         let identities = &self.target.identities;
-        let is_relabelled = || {
-            let draft = self.draft.as_ref();
-            draft.is_none_or(|draft| self.relabels(&draft.record.summary))
-        };
-        self.past.newest_status() == Some(Status::Deployed)
-            && self.plan.is_empty()
+        let newest = self.past.entries.last().and_then(Entry::summary);
+        self.plan.is_empty()
             && self.target.changed_values.is_empty()
             && identities.create.is_empty()
             && identities.renew.is_empty()
-            && !is_relabelled()
+            && newest.is_none_or(|newest| newest.labels == summary.labels)
     }
 
-    /// Returns true if the user's labels differ from those of the newest revision.
-    pub fn relabels(&self, summary: &Summary) -> bool {
-        let newest = self.past.entries.last().and_then(Entry::summary);
-        newest.is_some_and(|newest| newest.labels != summary.labels)
+    /// Returns true if the newest revision is deployed and another one would not differ from it.
+    pub fn is_reached(&self) -> bool {
+        let draft = self.draft.as_ref();
+        self.past.newest_status() == Some(Status::Deployed)
+            && draft.is_some_and(|draft| self.changes_nothing(&draft.record.summary))
     }
 }
 

@@ -130,7 +130,7 @@ impl Site<'_> {
         *self.interrupted.borrow()
     }
 
-    /// Does some work that changes nothing, unless the user interrupts it.
+    /// Does some work until the user interrupts it.
     async fn unless_interrupted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut stop = self.interrupted.clone();
         tokio::select! {

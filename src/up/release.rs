@@ -79,7 +79,7 @@ async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
     let settled = planned.was_settled;
     // The server may store a field in another form; whether it is the same, only the server tells.
     if settled.is_some()
-        && !is_same(&planned)
+        && !planned.changes_nothing
         && let Ok(confirmed) = preview(site, key, DryRun::Server).await
     {
         planned = confirmed;
@@ -90,10 +90,9 @@ async fn state(site: &Site<'_>, key: &ReleaseKey) -> Result<Seen> {
             site.report.release(namespace, &Event::Warning { message });
         }
     }
-    let is_same = is_same(&planned);
     let found = match settled {
         Some(settled) => Release::Present {
-            digest: match is_same {
+            digest: match planned.changes_nothing {
                 true => super::compose::AS_WANTED,
                 false => "another",
             }
@@ -127,49 +126,41 @@ pub async fn contact(site: &Site<'_>, key: &ReleaseKey) -> Result<Contact> {
 pub async fn identities(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
     let options = Options {
         create_namespace: true,
-        expected_secrets: system::expected(site, key),
         identities_only: true,
         ..site.options.clone()
     };
-    let intent = intent(site.composed, site.inputs, key)?;
-    // The warnings come again with the release.
-    let relay = Relay {
-        report: &Quiet,
-        key,
-        applied: None,
-    };
-    let done = deploy::run(context(site, key, &relay)?, intent, options).await;
+    let done = quietly(site, key, options).await;
     done.map(|_| ()).map_err(|error| of_release(error, key))
 }
 
-/// Returns true if there is nothing to do.
-fn is_same(planned: &Outcome) -> bool {
-    planned.plan.is_empty()
-        && !planned.is_relabelled
-        && planned.changed_values.is_empty()
-        && planned.new_identities + planned.renewed_identities == 0
-}
-
 async fn preview(site: &Site<'_>, key: &ReleaseKey, dry_run: DryRun) -> Result<Outcome> {
-    let intent = intent(site.composed, site.inputs, key)?;
     let options = Options {
         dry_run,
-        expected_secrets: system::expected(site, key),
         ..site.options.clone()
     };
+    quietly(site, key, options).await
+}
+
+/// Runs an operation whose warnings appear again when the release is applied.
+async fn quietly(site: &Site<'_>, key: &ReleaseKey, options: Options) -> Result<Outcome> {
+    let options = Options {
+        expected_secrets: system::expected(site, key),
+        ..options
+    };
+    let intent = intent(site.composed, site.inputs, key)?;
     let relay = Relay {
         report: &Quiet,
         key,
         applied: None,
     };
-    deploy::preview(&context(site, key, &relay)?, intent, &options).await
+    deploy::run(context(site, key, &relay)?, intent, options).await
 }
 
 /// Installs or upgrades a release.
 ///
 /// Two concurrent runs of `up` would each lock some of the releases, and neither would complete.
-/// Therefore a run waits for a release that another run is changing, and does nothing if it then
-/// matches the file.
+/// Therefore a run waits for a release that another run is changing. If it then matches the file, the
+/// operation writes no revision.
 pub async fn apply(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
     let options = Options {
         // The namespace of a chaincode's server is that of its organization.
@@ -192,25 +183,11 @@ pub async fn apply(site: &Site<'_>, key: &ReleaseKey) -> Result<()> {
             return Err(error);
         }
         // The lock of a killed run stays. A later attempt takes it over.
-        if !deploy::is_locked(site.cluster, namespace, release).await?
-            && is_wanted(&state(site, key).await?)
-        {
-            break;
-        }
     }
     if site.network.namespace(&key.release) == Some(&key.namespace) {
         site.memory.members.forget(&key.release);
     }
     Ok(())
-}
-
-fn is_wanted(seen: &Seen) -> bool {
-    match &seen.release {
-        Known::Known(Release::Present { digest, settled }) => {
-            *settled && digest == super::compose::AS_WANTED
-        }
-        _ => false,
-    }
 }
 
 /// Runs one operation on a release.
@@ -283,7 +260,7 @@ impl Progress for Relay<'_> {
     }
 }
 
-/// Reports nothing, because a preview's warnings appear again when it is applied.
+/// Reports nothing.
 struct Quiet;
 
 impl Report for Quiet {

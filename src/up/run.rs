@@ -183,12 +183,7 @@ async fn carry_out(site: &Site<'_>, action: &Action, genesis: &channel::Blocks) 
             other => Err(Error::internal(format!("cannot {other}"))),
         }
     };
-    let mut stop = site.interrupted.clone();
-    tokio::select! {
-        biased;
-        _ = stop.wait_for(|stop| *stop) => Err(Error::interrupted("interrupted")),
-        result = work => result,
-    }
+    site.unless_interrupted(work).await
 }
 
 /// Returns the failures and the steps that were skipped because of them, or `None` if all steps are
