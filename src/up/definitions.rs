@@ -20,7 +20,7 @@ pub async fn definitions(
 ) -> Result<Definitions> {
     let name = &chaincode.name;
     let members = those_that_run(site, chaincode, channel).await;
-    let Some(first) = members.first() else {
+    let Some(member) = members.first() else {
         return Err(Error::cluster(
             "no organization that runs it is seen from here",
         ));
@@ -42,7 +42,7 @@ pub async fn definitions(
         (organization.clone(), known(approval))
     }));
     let of_partners = async {
-        let approved = partner_approvals(first, channel, name, definition, &committed);
+        let approved = partner_approvals(member, channel, name, definition, &committed);
         match away.is_empty() {
             true => Ok(BTreeMap::new()),
             false => approved.await,
@@ -51,7 +51,7 @@ pub async fn definitions(
     let initialized = async {
         match &committed {
             Some(_) if chaincode.init_required => {
-                is_initialized(first, channel, name).await.unwrap_or(false)
+                is_initialized(member, channel, name).await.unwrap_or(false)
             }
             _ => false,
         }
@@ -81,26 +81,35 @@ pub async fn definitions(
     })
 }
 
-/// The instantiated chaincode under the lifecycle of 1.4, from the first organization that
-/// responds.
+/// Returns what the first organization that responds has.
+async fn first<T>(
+    members: &[Member],
+    ask: impl AsyncFn(&Member) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let mut last = Ok(None);
+    for member in members {
+        match ask(member).await {
+            Ok(found) => return Ok(found),
+            Err(error) => last = Err(error),
+        }
+    }
+    last
+}
+
+/// The instantiated chaincode under the lifecycle of 1.4.
 async fn by_lscc(
     members: &[Member],
     channel: &str,
     name: &str,
 ) -> Result<Option<state::Committed>> {
-    let mut last = Ok(None);
-    for member in members {
-        match instantiated(member, channel, name).await {
-            Ok(found) => {
-                return Ok(found.map(|it| state::Committed {
-                    sequence: 0,
-                    digest: it.digest(),
-                }));
-            }
-            Err(error) => last = Err(error),
-        }
-    }
-    last
+    let found = first(members, async |member| {
+        instantiated(member, channel, name).await
+    })
+    .await?;
+    Ok(found.map(|it| state::Committed {
+        sequence: 0,
+        digest: it.digest(),
+    }))
 }
 
 /// The sequence that the chaincode has with this definition, or gets.
@@ -151,16 +160,12 @@ fn partner_approval(
     })
 }
 
-/// Of the first organization that tells.
 async fn committed(members: &[Member], channel: &str, name: &str) -> Result<Option<Committed>> {
-    let mut last = Ok(None);
-    for member in members {
-        match (Lifecycle { member }).committed(channel).await {
-            Ok(all) => return Ok(all.into_iter().find(|it| it.name == name)),
-            Err(error) => last = Err(error),
-        }
-    }
-    last
+    let ask = async |member: &Member| {
+        let all = Lifecycle { member }.committed(channel).await?;
+        Ok(all.into_iter().find(|it| it.name == name))
+    };
+    first(members, ask).await
 }
 
 async fn approval(
