@@ -127,8 +127,8 @@ impl Site<'_> {
             Some(part) => member_of(part, &contact.msp_id)?,
             None => None,
         };
-        // A file that the network file names is what is wanted; one that was handed over may be
-        // older than the channel.
+        // If the network file names the file, it takes precedence. A file that was only exchanged
+        // may be older than the channel.
         let file = self.definition(name)?;
         let known = match organization.definition.is_some() {
             true => file.or(of_channel),

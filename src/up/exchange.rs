@@ -196,7 +196,7 @@ fn is_joined(site: &Site<'_>, channel: &Channel, observed: &Observed) -> bool {
 }
 
 /// What is known of organizations that are not seen from here, for the plan: whether their public
-/// half is here, or in a channel. `members` are the MSP ids in channels that are seen from here.
+/// part is here, or in a channel. `members` are the MSP ids in channels that are seen from here.
 pub fn known(site: &Site<'_>, members: &BTreeSet<String>) -> Result<BTreeMap<String, bool>> {
     let mut known = BTreeMap::new();
     for (name, organization) in &site.network.organizations {

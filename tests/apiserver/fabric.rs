@@ -119,7 +119,7 @@ impl<'a> Namespace<'a> {
             .collect()
     }
 
-    /// Asserts that all pods are Ready, one per node, and that each node's Service bears the node's
+    /// Asserts that all pods are Ready, one per node, and that each node's Service has the node's
     /// name.
     #[track_caller]
     fn assert_ready(&self, nodes: &[&str]) {
@@ -151,7 +151,7 @@ impl<'a> Namespace<'a> {
         assert_eq!(services, nodes, "a Service for each");
     }
 
-    /// Asserts that the TLS certificate of each node bears the address of its Service, and is of
+    /// Asserts that the TLS certificate of each node has the address of its Service, and is of
     /// the organization.
     #[track_caller]
     fn assert_certified(&self, nodes: &[&str]) {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// StatefulSet, container and Service bear the node's name, and every address that a node
+/// StatefulSet, container and Service have the node's name, and every address that a node
 /// advertises is such a Service, and stands in the certificate that its organization's nodes get.
 #[test]
 fn every_address_is_a_service_and_stands_in_a_certificate() {
@@ -55,7 +55,7 @@ fn every_address_is_a_service_and_stands_in_a_certificate() {
                 }
                 let (host, port) = value.split_once(':').unwrap();
                 assert!(outcome.hosts.iter().any(|own| own == host), "{host}");
-                // Of an address outside no Service knows; cryptogen's certificates bear no other
+                // Of an address outside no Service knows; cryptogen's certificates have no other
                 // than the one inside.
                 let outside =
                     host != format!("{name}.{}", case.namespace) || case.crypto_config.is_some();
